@@ -48,6 +48,8 @@ export interface RuleHit {
   /** Points towards the rule score (0-100); absent for a rule with a hard outcome. */
   weight?: number
   outcome?: Outcome
+  /** With an outcome: what it rests on. */
+  basis?: Basis
   comparisons: Comparison[]
 }
 

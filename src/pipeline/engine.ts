@@ -20,5 +20,6 @@ export interface Engine {
   process(raw: Raw): Promise<Processed>
 }
 
-/** Bytes as they came, or an already parsed JSON value. `requestOnly`: anything but a booking.requested is an error at /type. */
-export interface Raw { body: Buffer | string | { json: unknown }; requestOnly?: boolean }
+/** Bytes as they came, or an already parsed JSON value. `requestOnly`: anything but a booking.requested is an error at /type.
+ * `backfill`: a fact of the past, of any age: counted, and decided for the record as under `observe`. */
+export interface Raw { body: Buffer | string | { json: unknown }; requestOnly?: boolean; backfill?: boolean }

@@ -11,6 +11,8 @@ export interface Recorded {
   /** Keyed hash of the canonical body; two bodies with the same event id differ in it. */
   bodyHash: string
   event: BookingEvent
+  /** Brought in by `replay --record`: counted and decided for the record only; nothing is published or enforced. */
+  backfilled?: true
   /** The decision's exact bytes. */
   decision?: string
   review?: Review

@@ -1,20 +1,32 @@
 import type { Recorded } from './history-store.js'
 
-/** What is known of an event id. `recorded` settles once the record is durable. */
-export interface Known { bodyHash: string; recorded: Promise<Recorded> }
-
 /**
  * The durable, ordered record of every accepted event with its decision: the one source from which counters, history,
  * published decisions and holds can be brought back. Embedded it is an append-only file.
  */
 export interface Journal {
-  /** What was accepted under this event id, in flight included; undefined when never (or forgotten, see `remembersFrom`). */
-  find(eventId: string): Known | undefined
-  /** Appends in call order and remembers the id at once; `durable` settles after the record survives a kill -9 and a power cut. */
+  /** What was accepted under this event id, in flight included; settles once that is durable. Undefined when never. */
+  find(eventId: string): Promise<Recorded | undefined> | undefined
+  /** Appends in call order and remembers the id at once; `durable` settles once the record survives a crash. */
   append(record: Omit<Recorded, 'seq'>): { seq: number; durable: Promise<void> }
-  /** Records from `fromSeq` (inclusive) that are durable now, in order, in chunks. Ends when it has caught up. */
-  read(fromSeq: number): AsyncIterable<Recorded[]>
+  /** Durable records from `fromSeq` (inclusive) to `toSeq` (inclusive, default: all that is durable now), in order, in chunks. */
+  read(fromSeq: number, toSeq?: number): AsyncIterable<Recorded[]>
+  /** Lowest position that can still be read; 1 until old files were retired. */
+  readonly firstSeq: number
+  /** Highest position handed out. */
+  readonly lastSeq: number
   /** Highest durable position; 0 when empty. */
   readonly durableSeq: number
+  /** Records appended but not yet durable: the measure for back-pressure. */
+  readonly pending: number
   close(): Promise<void>
 }
+
+/** How far a reader of the journal has come. Small, and written often. */
+export interface PositionStore {
+  load(reader: string): Promise<Position>
+  save(reader: string, position: Position): Promise<void>
+}
+
+/** `done`: everything up to here has taken effect. `intent`: the range that was being worked on, so that it is retried whole. */
+export interface Position { done: number; intent?: { from: number; to: number } }

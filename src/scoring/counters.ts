@@ -9,11 +9,11 @@ export type EntityKind = (typeof ENTITIES)[number]
 export const DIMENSIONS = [...ENTITIES, 'department', 'hospital', 'name', 'giver'] as const
 export type Dimension = (typeof DIMENSIONS)[number]
 
-/** Event types and the derived one that custody adds. */
-export const VERBS = [...EVENT_TYPES, 'slot.handed_over'] as const
+/** Event types, and what custody derives: a slot passed from one order to another; a slot that had come back was taken. */
+export const VERBS = [...EVENT_TYPES, 'slot.handed_over', 'slot.won_back'] as const
 export type Verb = (typeof VERBS)[number]
 
-export const FLAGS = ['by_patient', 'linked', 'scarce', 'rereleased', 'at_release', 'before_release'] as const
+export const FLAGS = ['by_patient', 'linked', 'scarce', 'at_release', 'before_release'] as const
 export type Flag = (typeof FLAGS)[number]
 
 export type Measure =

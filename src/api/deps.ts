@@ -1,0 +1,86 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { ApiKey } from '../domain/access.js'
+import type { FieldError } from '../domain/event.js'
+import type { Policy, PolicyPatch, StoredPolicy } from '../domain/policy.js'
+import type { Engine, Processed, Raw } from '../pipeline/engine.js'
+import type { AuditLog } from '../ports/access-store.js'
+import type { EnforcementStore } from '../ports/enforcement-store.js'
+import type { Recorded } from '../ports/history-store.js'
+
+/** How much the doors let in. Rates are per API key and route group, in fixed windows of a second. */
+export interface Limits {
+  scorePerSecond: number
+  /** `/score/batch` and `/events`, calls. */
+  bulkPerSecond: number
+  reviewPerSecond: number
+  writesPerSecond: number
+  /** Calls without a known key, per address. */
+  failuresPerMinute: number
+  /** Score calls between the door and the durable answer. */
+  scoreInFlight: number
+  /** Bulk calls whose body is being read or worked on: bounds memory at `bulkInFlight * bulkBodyBytes`. */
+  bulkInFlight: number
+  /** Mean delay of the event loop over a second from which calls are shed; 0 switches it off. */
+  eventLoopDelayMs: number
+  scoreBodyBytes: number
+  bulkBodyBytes: number
+  /** How long a known key is not asked for again: a revoked one stops within this time (CONTRACT: 5 s at most). */
+  keyCacheMs: number
+}
+
+export const DEFAULT_LIMITS: Limits = {
+  scorePerSecond: 20_000,
+  bulkPerSecond: 50,
+  reviewPerSecond: 50,
+  writesPerSecond: 20,
+  failuresPerMinute: 60,
+  scoreInFlight: 1_000,
+  bulkInFlight: 8,
+  // A caller gives up after 300 ms (CONTRACT section 2): at a mean of 500 ms nearly every answer comes too late to be of use.
+  eventLoopDelayMs: 500,
+  scoreBodyBytes: 256 * 1024,
+  bulkBodyBytes: 8 * 1024 * 1024,
+  keyCacheMs: 3_000,
+}
+
+export type PolicyPut =
+  | { kind: 'saved' }
+  /** `expectedRevision` is not the present one. */
+  | { kind: 'stale' }
+  /** The resolved policy would make no sense; paths point into the patch, e.g. `/hold/forMs`. */
+  | { kind: 'invalid'; errors: FieldError[] }
+
+/** Resolved policies. `put` replaces the hospital's override, writes the audit entry, and is seen by `of` once it settles. */
+export interface Policies {
+  of: (hospitalId: string) => { policy: Policy; version: string; override?: StoredPolicy }
+  put: (hospitalId: string, patch: PolicyPatch, by: string, expectedRevision?: number) => Promise<PolicyPut>
+}
+
+/** `detail` is shown to anybody: words, never an address, a user or a secret. */
+export interface Readiness { ready: boolean; checks: Record<string, { ok: boolean; detail?: string }> }
+
+/** All that the HTTP API needs from the rest of the house; main wires it. */
+export interface ApiDeps {
+  engine: Engine
+  findRecorded: (eventId: string) => Promise<Recorded | undefined>
+  enforcement: Pick<EnforcementStore, 'get' | 'list' | 'resolve'>
+  policies: Policies
+  /** The stored key a secret belongs to; undefined when unknown. May return revoked keys. */
+  access: { authenticate: (secret: string) => Promise<ApiKey | undefined> }
+  audit: AuditLog
+  /** Brings in a past event: counted and recorded, nothing enforced or published. */
+  backfill: (body: Raw['body']) => Promise<Processed>
+  /** Counts all recorded events again; resolves with their number. */
+  rebuild: () => Promise<number>
+  readiness: () => Promise<Readiness>
+  metricsText: () => Promise<{ contentType: string; body: string }>
+  /** Called once per answer with the route's pattern (`unknown` without one), for the metrics. */
+  observe: (route: string, status: number, seconds: number) => void
+  log: FastifyBaseLogger
+  /** Wall clock, epoch milliseconds. */
+  now: () => number
+  limits: Limits
+  version: string
+  /** Addresses of proxies whose X-Forwarded-For counts; without it the socket's address is the caller's. */
+  trustProxy?: string[]
+}

@@ -1,0 +1,209 @@
+/**
+ * The packed log: all that is remembered of one entity. A run of variable-length records in 32-bit words, sorted by
+ * (verb, time, event hash), so that the same set of events is the same bytes however they arrived. Memory and Redis keep
+ * these very words; every window is computed from them by the code in windows.ts, orders.ts and custody.ts.
+ *
+ *   word 0   verb | length in words << 8 | flags << 16
+ *   1, 2     event time, epoch ms (high word biased by 2^31, so that times before 1970 sort too; low word)
+ *   3, 4     event hash
+ *   5 …      columns, by (entity, verb): see plan.ts, orders.ts, custody.ts
+ */
+export const HEAD_WORDS = 5
+const TWO_31 = 2 ** 31
+const TWO_32 = 2 ** 32
+const MAX_LENGTH = 0xff
+
+/** A view of one entity's log. Valid until the next exchange with the store. */
+export interface PackedLog {
+  readonly words: Uint32Array
+  readonly from: number
+  readonly to: number
+  /** What a full log let go, by verb; absent while everything is still in the log. */
+  readonly spills?: ReadonlyMap<number, Spill> | undefined
+}
+
+export const EMPTY_LOG: PackedLog = { words: new Uint32Array(0), from: 0, to: 0 }
+
+/** A record on its way in: plain numbers, each an unsigned 32-bit word. */
+export type PackedRecord = number[]
+
+/** One step on one entity's log: put a record in (again: replaces it), drop one, or just read. */
+export interface LogWrite {
+  kind: number
+  hi: number
+  lo: number
+  put?: PackedRecord
+  drop?: PackedRecord
+  /** `put` corrects a record that was written with these flags: one that has spilled meanwhile is corrected there. */
+  was?: number
+}
+
+/**
+ * A conversation with the velocity store: each `yield` is one trip that applies all writes, in order, and returns each one's
+ * log afterwards. No I/O in here, so memory runs it straight through and Redis runs a whole batch in lock-step. Returned
+ * logs are only valid until the next trip.
+ */
+export type Exchange<T> = Generator<readonly LogWrite[], T, readonly PackedLog[]>
+
+/** How much of each kind of log is kept. */
+export interface LogLayout {
+  /** Most records of one verb in one log; the oldest by (time, hash) goes first. */
+  cap(kind: number, verb: number): number
+  /** What goes on being counted of the records a full log lets go; empty: nothing. */
+  rings(kind: number, verb: number): readonly RingSpec[]
+  /** An entity whose newest record is older than this behind the newest event may be forgotten. */
+  horizonMs: number
+  /** Changes whenever the bytes mean something else: a snapshot with another one is not read. */
+  version: string
+}
+
+/** Throws a RangeError for a record that one byte cannot give the length of. */
+export function packRecord(verb: number, flags: number, timeMs: number, idHi: number, idLo: number, columns: readonly number[]): PackedRecord {
+  const length = HEAD_WORDS + columns.length
+  if (length > MAX_LENGTH) throw new RangeError(`a record of ${length} words is longer than ${MAX_LENGTH}`)
+  const record = [(verb | (length << 8) | (flags << 16)) >>> 0, Math.floor(timeMs / TWO_32) + TWO_31, timeMs >>> 0, idHi, idLo]
+  for (const column of columns) record.push(column)
+  return record
+}
+
+/** The same record with other flags. */
+export const withFlags = (record: PackedRecord, flags: number): PackedRecord => [((wordAt(record, 0) & 0xffff) | (flags << 16)) >>> 0, ...record.slice(1)]
+
+export const verbAt = (words: ArrayLike<number>, at: number): number => (words[at] ?? 0) & 0xff
+export const lengthAt = (words: ArrayLike<number>, at: number): number => ((words[at] ?? 0) >>> 8) & 0xff
+export const flagsAt = (words: ArrayLike<number>, at: number): number => (words[at] ?? 0) >>> 16
+export const timeAt = (words: ArrayLike<number>, at: number): number => ((words[at + 1] ?? 0) - TWO_31) * TWO_32 + (words[at + 2] ?? 0)
+export const wordAt = (words: ArrayLike<number>, at: number): number => words[at] ?? 0
+
+/** Order of records: verb, time, event hash. Negative when a stands before b, 0 when they are the same event. */
+export function compareRecords(a: ArrayLike<number>, i: number, b: ArrayLike<number>, j: number): number {
+  const byVerb = verbAt(a, i) - verbAt(b, j)
+  if (byVerb !== 0) return byVerb
+  for (let k = 1; k < HEAD_WORDS; k++) {
+    const difference = wordAt(a, i + k) - wordAt(b, j + k)
+    if (difference !== 0) return difference
+  }
+  return 0
+}
+
+/** Where a record stands or would stand, and how many of its verb there are. */
+export interface Place { at: number; found: boolean; firstOfVerb: number; ofVerb: number }
+
+export function locate(words: Uint32Array, from: number, to: number, record: ArrayLike<number>): Place {
+  const verb = verbAt(record, 0)
+  let at = from
+  while (at < to && verbAt(words, at) < verb) at += lengthAt(words, at)
+  const place: Place = { at, found: false, firstOfVerb: at, ofVerb: 0 }
+  for (; at < to && verbAt(words, at) === verb; at += lengthAt(words, at)) {
+    place.ofVerb++
+    const order = compareRecords(words, at, record, 0)
+    if (order === 0) place.found = true
+    else if (order < 0) place.at = at + lengthAt(words, at)
+  }
+  return place
+}
+
+/** Position of a record in a log, -1 when it is not there. */
+export function positionOf({ words, from, to }: PackedLog, record: ArrayLike<number>): number {
+  const { at, found } = locate(words, from, to, record)
+  return found ? at : -1
+}
+
+/** Position of the first record of this verb or a later one, searching from `from`. */
+export function startOf({ words, to }: PackedLog, verb: number, from: number): number {
+  let at = from
+  while (at < to && verbAt(words, at) < verb) at += lengthAt(words, at)
+  return at
+}
+
+/** Visits the records of one verb, oldest first. */
+export function eachOfVerb(log: PackedLog, verb: number, visit: (at: number) => void): void {
+  const { words, to } = log
+  for (let at = startOf(log, verb, log.from); at < to && verbAt(words, at) === verb; at += lengthAt(words, at)) visit(at)
+}
+
+/** One sum that outlives the records: over a window, of records with all flags of `mask` and none of `without`. */
+export interface RingSpec {
+  windowMs: number
+  mask: number
+  without: number
+  /** Offset of what is summed, from the record's first word; 0: records are counted. */
+  column: number
+}
+
+/** Number of buckets a spilled window is cut into. */
+export const RING_BUCKETS = 64
+/** The window, the bucket it begins in, and one that is being filled. */
+const RING_LENGTH = RING_BUCKETS + 2
+
+/**
+ * What a full log let go of one verb: a ring of sums per counter and window. Its estimate is off by at most the content of
+ * the two buckets (a 64th of the window each) at the window's edges, and too low for an event more than a bucket late.
+ */
+export class Spill {
+  /** Time of the newest record let go: windows that begin after it are still exact. */
+  newestMs = -Infinity
+  private readonly rings: { newest: number; sums: Float64Array }[]
+
+  constructor(private readonly specs: readonly RingSpec[]) {
+    this.rings = specs.map(() => ({ newest: -Infinity, sums: new Float64Array(RING_LENGTH) }))
+  }
+
+  /** `sign` -1 takes back what was added before. */
+  add(words: ArrayLike<number>, at: number, sign: 1 | -1): void {
+    const timeMs = timeAt(words, at), flags = flagsAt(words, at)
+    if (sign === 1 && timeMs > this.newestMs) this.newestMs = timeMs
+    this.specs.forEach(({ windowMs, mask, without, column }, i) => {
+      if ((flags & mask) !== mask || (flags & without) !== 0) return
+      this.addTo(i, Math.floor(timeMs / (windowMs / RING_BUCKETS)), sign * (column === 0 ? 1 : wordAt(words, at + column)))
+    })
+  }
+
+  private addTo(index: number, bucket: number, amount: number): void {
+    const ring = this.rings[index]
+    if (!ring || bucket <= ring.newest - RING_LENGTH) return
+    if (bucket > ring.newest) {
+      const skipped = Math.min(bucket - ring.newest, RING_LENGTH)
+      for (let i = 0; i < skipped; i++) ring.sums[modulo(bucket - i)] = 0
+      ring.newest = bucket
+    }
+    const at = modulo(bucket)
+    ring.sums[at] = (ring.sums[at] ?? 0) + amount
+  }
+
+  /** Estimated sum of ring `index` in (t - window, t]; the oldest bucket counts in proportion. */
+  estimate(index: number, timeMs: number): number {
+    const ring = this.rings[index], windowMs = this.specs[index]?.windowMs ?? 0
+    if (!ring) return 0
+    const width = windowMs / RING_BUCKETS, startMs = timeMs - windowMs
+    const first = Math.max(Math.floor(startMs / width), ring.newest - RING_LENGTH + 1)
+    const last = Math.min(Math.floor(timeMs / width), ring.newest)
+    let sum = 0
+    for (let bucket = first; bucket <= last; bucket++) {
+      sum += (ring.sums[modulo(bucket)] ?? 0) * Math.min(1, ((bucket + 1) * width - startMs) / width)
+    }
+    return Math.round(sum)
+  }
+
+  toJSON(): SpillJson {
+    return { newestMs: this.newestMs, rings: this.rings.map(({ newest, sums }) => ({ newest, sums: [...sums] })) }
+  }
+
+  /** For the same layout only: the specs are not saved. */
+  static fromJSON(specs: readonly RingSpec[], json: SpillJson): Spill {
+    const spill = new Spill(specs)
+    spill.newestMs = json.newestMs
+    json.rings.forEach(({ newest, sums }, i) => {
+      const ring = spill.rings[i]
+      if (!ring) return
+      ring.newest = newest ?? -Infinity
+      ring.sums.set(sums)
+    })
+    return spill
+  }
+}
+
+/** `newest` is null in JSON for a ring that nothing was added to. */
+export interface SpillJson { newestMs: number; rings: { newest: number | null; sums: number[] }[] }
+
+const modulo = (bucket: number): number => ((bucket % RING_LENGTH) + RING_LENGTH) % RING_LENGTH

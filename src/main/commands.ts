@@ -1,0 +1,137 @@
+import { connect } from 'node:net'
+import { DataDirTaken, holderOf, takeDataDir, type DataDir, type Holder } from '../adapters/file/data-dir.js'
+import { readRuleFiles } from '../adapters/file/rule-files.js'
+import { createLog } from '../adapters/pino/log.js'
+import { createAccessStore } from '../adapters/postgres/access-store.js'
+import { createPool } from '../adapters/postgres/pool.js'
+import { writeChecks, type Check } from '../cli/doctor.js'
+import type { ExitCode, Io } from '../cli/io.js'
+import { writeCreatedKey, writeKeys, writeRevoked } from '../cli/keys.js'
+import type { Actions } from '../cli/program.js'
+import { writeRebuilt } from '../cli/rebuild.js'
+import { writeRulesCheck } from '../cli/rules.js'
+import { writeConfigProblems, writeSettings } from '../cli/serve.js'
+import { configFromEnvironment, describeConfig, type Config } from '../config.js'
+import { buildRulebook } from '../pipeline/rulebook.js'
+import type { AccessStore } from '../ports/access-store.js'
+import { newKey } from './identity.js'
+import { remoteEngine, remoteRebuild } from './remote.js'
+import { createReplayEngine, replay } from './replay.js'
+import { startRuntime, type Runtime } from './runtime.js'
+import { serve } from './serve.js'
+import { openDatabase, openStores } from './stores.js'
+
+/** What each command does, with the configuration read when it is needed: a bad one is reported whole. */
+export function createActions(io: Io): Actions {
+  const withConfig = (run: (config: Config) => Promise<ExitCode>): Promise<ExitCode> => {
+    const read = configFromEnvironment()
+    return read.ok ? run(read.config) : Promise.resolve(writeConfigProblems(io, read.problems))
+  }
+  return {
+    serve: (options) => withConfig((config) => options.checkConfig ? Promise.resolve(writeSettings(io, describeConfig(config))) : serve(config, io, options)),
+    replay: (options) => withConfig(async (config) => {
+      if (!options.record) return replay(io, options, await createReplayEngine(config))
+      return onDataDir(config, (server) => replay(io, options, remoteEngine(server)), (runtime) => replay(io, options, runtime.engine))
+    }),
+    rulesCheck: ({ dir, json }) => withConfig(async (config) => {
+      const { rulebook, problems } = buildRulebook(await readRuleFiles(dir ?? config.rulesDir), [])
+      return writeRulesCheck(io, { rules: rulebook?.rules.rules.length ?? 0, policies: rulebook ? rulebook.policies.count : 0, problems }, { json })
+    }),
+    rebuild: () => withConfig((config) => {
+      const startedAt = Date.now()
+      const done = (events: number): ExitCode => writeRebuilt(io, { events, seconds: (Date.now() - startedAt) / 1000 })
+      return onDataDir(config, async (server) => done(await remoteRebuild(server)), async (runtime) => done(await runtime.rebuild()))
+    }),
+    keysCreate: ({ role, hospital, cidr, json }) => withConfig((config) => withKeys(config, async (access) => {
+      const { key, secret } = newKey(role, { ...(hospital === undefined ? {} : { hospitalId: hospital }), ...(cidr === undefined ? {} : { cidr }) }, Date.now())
+      await access.create(key)
+      return writeCreatedKey(io, key, secret, { json })
+    })),
+    keysList: ({ json }) => withConfig((config) => withKeys(config, async (access) => writeKeys(io, await access.list(), { json }))),
+    keysRevoke: ({ keyId }) => withConfig((config) => withKeys(config, async (access) => writeRevoked(io, keyId, await access.revoke(keyId, Date.now())))),
+    doctor: ({ json }) => withConfig(async (config) => writeChecks(io, await examine(config), { json })),
+  }
+}
+
+type Server = Holder & { url: string; controlKey: string }
+
+/** Speaks to the server that holds the data directory, or opens the stores itself when none does. */
+async function onDataDir<T>(config: Config, remote: (server: Server) => Promise<T>, local: (runtime: Runtime) => Promise<T>): Promise<T> {
+  const data = await takeDataDir(config.dataDir).catch((fault: unknown) => {
+    if (fault instanceof DataDirTaken) return fault.holder
+    throw fault
+  })
+  if ('pid' in data) {
+    const { url, controlKey } = data
+    if (url === undefined || controlKey === undefined) throw new Error(`process ${data.pid} holds ${config.dataDir} but is not ready; wait for it or stop it`)
+    return remote({ ...data, url, controlKey })
+  }
+  try {
+    const runtime = await startRuntime(config, data, createLog('warn'), { stream: false })
+    try { return await local(runtime) } finally { await runtime.stop() }
+  } finally {
+    await data.release()
+  }
+}
+
+/** API keys live in PostgreSQL: the configured one, the running server's embedded one, or the embedded one started for this. */
+async function withKeys(config: Config, use: (access: AccessStore) => Promise<ExitCode>): Promise<ExitCode> {
+  const log = createLog('warn')
+  const running = config.databaseUrl === undefined ? await holderOf(config.dataDir) : undefined
+  if (running?.databaseUrl !== undefined) {
+    const pool = createPool(running.databaseUrl, log)
+    try { return await use(createAccessStore(pool)) } finally { await pool.end() }
+  }
+  const data: DataDir | undefined = config.databaseUrl === undefined ? await takeDataDir(config.dataDir) : undefined
+  const closers: (() => Promise<void>)[] = []
+  try {
+    const { pool } = await openDatabase(config, data ?? { path: (name) => name }, log, closers)
+    return await use(createAccessStore(pool))
+  } finally {
+    for (const close of closers.reverse()) await close()
+    await data?.release()
+  }
+}
+
+/** Asks every dependency. A running server is asked how it is; without one everything is opened once and closed again. */
+async function examine(config: Config): Promise<Check[]> {
+  const { problems, rulebook } = buildRulebook(await readRuleFiles(config.rulesDir), [])
+  const checks: Check[] = [{
+    name: 'rules', ok: problems.length === 0, detail: rulebook ? `${rulebook.rules.rules.length} rules` : `${problems.length} problems`, advice: 'run: zhenhao rules check',
+  }]
+  const running = await holderOf(config.dataDir)
+  if (running?.url !== undefined) return [...checks, ...await askServer(running.url)]
+  checks.push({ name: 'port', ...await portFree(config) })
+  const data = await takeDataDir(config.dataDir)
+  try {
+    const stores = await openStores(config, data, createLog('silent'))
+    const asked: [string, () => Promise<unknown>, string][] = [
+      ['PostgreSQL', () => stores.pool.query('SELECT 1'), 'check DATABASE_URL'], ['ClickHouse', () => stores.history.ping(), 'check CLICKHOUSE_URL'],
+      ['event log', () => stores.eventLog.ping(), 'check KAFKA_BROKERS'],
+    ]
+    for (const [name, ask, advice] of asked) checks.push({ name, advice, ...await ask().then(() => ({ ok: true, detail: 'answers' }), (fault: unknown) => ({ ok: false, detail: wordsOf(fault) })) })
+    await stores.close()
+  } catch (fault) {
+    checks.push({ name: 'stores', ok: false, detail: wordsOf(fault), advice: 'the message names the store; start it or unset its variable' })
+  } finally {
+    await data.release()
+  }
+  return checks
+}
+
+async function askServer(url: string): Promise<Check[]> {
+  const answer = await fetch(`${url}/readyz`).catch(() => undefined)
+  if (!answer) return [{ name: 'server', ok: false, detail: `no answer at ${url}`, advice: 'it may be starting or stuck: look at its log' }]
+  const { checks } = await answer.json() as { checks: Record<string, { ok: boolean; detail?: string }> }
+  return [{ name: 'server', ok: answer.ok, detail: `at ${url}` }, ...Object.entries(checks).map(([name, c]) => ({ name, ok: c.ok, detail: c.detail ?? 'answers' }))]
+}
+
+function portFree({ host, port }: Config): Promise<{ ok: boolean; detail: string; advice?: string }> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port })
+    socket.once('connect', () => { socket.destroy(); resolve({ ok: false, detail: `${host}:${port} is taken by another program`, advice: 'set PORT to a free one' }) })
+    socket.once('error', () => { resolve({ ok: true, detail: `${host}:${port} is free` }) })
+  })
+}
+
+const wordsOf = (fault: unknown): string => (fault instanceof Error ? fault.message : String(fault))

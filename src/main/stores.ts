@@ -1,0 +1,78 @@
+import { randomUUID } from 'node:crypto'
+import type { Pool } from 'pg'
+import { openHistory } from '../adapters/clickhouse/history-store.js'
+import { secretFile, type DataDir } from '../adapters/file/data-dir.js'
+import { openFileJournal } from '../adapters/file/journal.js'
+import { openPositions } from '../adapters/file/positions.js'
+import { createKafkaEventLog } from '../adapters/kafka/event-log.js'
+import { createMemoryEventLog } from '../adapters/memory/event-log.js'
+import type { Logger } from '../adapters/pino/log.js'
+import { startEmbeddedPostgres } from '../adapters/postgres/embedded.js'
+import { migrate } from '../adapters/postgres/migrate.js'
+import { createPool } from '../adapters/postgres/pool.js'
+import type { Config } from '../config.js'
+import type { EventLog } from '../ports/event-log.js'
+import type { HistoryStore } from '../ports/history-store.js'
+import type { Journal, PositionStore } from '../ports/journal.js'
+
+/** Everything that keeps state, opened and migrated. */
+export interface Stores {
+  tokenKey: Uint8Array
+  journal: Journal
+  positions: PositionStore
+  history: HistoryStore
+  pool: Pool
+  /** Where other commands of this machine find the embedded PostgreSQL; undefined when it is a server. */
+  embeddedDatabaseUrl: string | undefined
+  eventLog: EventLog
+  /** Closes what was opened, the last first. */
+  close(): Promise<void>
+}
+
+const MEMORY_LOG_MESSAGES = 10_000
+
+/** Opens all stores, each as a server or embedded as configured, side by side. Rejects with what could not be opened. */
+export async function openStores(config: Config, data: DataDir, log: Logger): Promise<Stores> {
+  const closers: (() => Promise<void>)[] = []
+  const close = async (): Promise<void> => { for (const closer of closers.splice(0).reverse()) await closer() }
+  try {
+    const history = openHistory(config.clickhouseUrl === undefined ? { path: data.path('clickhouse') } : { url: config.clickhouseUrl })
+    closers.push(() => history.close())
+    const [tokenKey, positions, journal, database, eventLog] = await Promise.all([
+      config.tokenKey ?? secretFile(data.path('token-key')),
+      openPositions(data.path('positions')),
+      openFileJournal({ dir: data.path('journal'), older: (id) => history.find(id) }).then((opened) => { closers.push(() => opened.close()); return opened }),
+      openDatabase(config, data, log, closers),
+      openEventLog(config, log, closers),
+      history.migrate(),
+    ])
+    return { tokenKey, journal, positions, history, ...database, eventLog, close }
+  } catch (fault) {
+    await close().catch(() => undefined)
+    throw fault
+  }
+}
+
+/** PostgreSQL, migrated: the configured server, or the embedded one in the data directory. */
+export async function openDatabase(config: Pick<Config, 'databaseUrl'>, data: Pick<DataDir, 'path'>, log: Logger, closers: (() => Promise<void>)[]): Promise<Pick<Stores, 'pool' | 'embeddedDatabaseUrl'>> {
+  let embeddedDatabaseUrl: string | undefined
+  if (config.databaseUrl === undefined) {
+    const server = await startEmbeddedPostgres(data.path('postgres'), log)
+    closers.push(() => server.stop())
+    embeddedDatabaseUrl = server.connectionString
+  }
+  const url = config.databaseUrl ?? embeddedDatabaseUrl ?? ''
+  await migrate(url, log)
+  const pool = createPool(url, log)
+  closers.push(() => pool.end())
+  return { pool, embeddedDatabaseUrl }
+}
+
+async function openEventLog(config: Config, log: Logger, closers: (() => Promise<void>)[]): Promise<EventLog> {
+  const eventLog = config.kafkaBrokers
+    ? createKafkaEventLog({ brokers: config.kafkaBrokers, clientId: `zhenhao-${randomUUID().slice(0, 8)}`, log, onCrash: (error) => { log.warn({ error: error.message }, 'a Kafka consumer broke down and is started again') } })
+    : createMemoryEventLog({ maxMessagesPerTopic: MEMORY_LOG_MESSAGES })
+  closers.push(() => eventLog.close())
+  await eventLog.ensureTopics()
+  return eventLog
+}

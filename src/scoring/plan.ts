@@ -1,0 +1,99 @@
+import type { CounterSpec, Dimension, EntityKind, Flag, Verb } from './counters.js'
+import { DIMENSIONS, ENTITIES, FLAGS, VERBS } from './counters.js'
+import { HEAD_WORDS, type LogLayout, type RingSpec } from '../domain/packed-log.js'
+
+/** Kinds of log in the store: the entities that counters are declared for, and three that carry a history of their own. */
+export const LOG_KINDS = [...ENTITIES, 'order', 'slot', 'queue'] as const
+export type LogKind = (typeof LOG_KINDS)[number]
+
+const position = <T>(all: readonly T[], one: T): number => all.indexOf(one)
+export const kindIndex = (kind: LogKind): number => position<LogKind>(LOG_KINDS, kind)
+export const dimensionIndex = (dimension: Dimension): number => position<Dimension>(DIMENSIONS, dimension)
+export const verbIndex = (verb: Verb): number => position<Verb>(VERBS, verb)
+export const flagBit = (flag: Flag | 'superseded'): number => flag === 'superseded' ? 1 << FLAGS.length : 1 << position<Flag>(FLAGS, flag)
+
+/** Counters that differ only in their windows: computed in one pass over the log. */
+export interface Gauge {
+  spec: CounterSpec
+  /** Ascending, with the feature that each window is; `ring`: where a full log goes on summing it, -1 nowhere. */
+  windows: { windowMs: number; feature: string; ring: number }[]
+  /** Flags that must be set, flags that must not. */
+  mask: number
+  without: number
+  /** Offset of the column this gauge reads, from the record's first word; 0 when it reads none. */
+  column: number
+}
+
+/** How records of one verb are laid out in the log of one kind of entity, and what is computed from them. */
+export interface VerbPlan {
+  verb: number
+  /** Dimensions kept as columns (the low word of their keys), then the fee when it is summed. */
+  columns: number[]
+  fee: boolean
+  gauges: Gauge[]
+  rings: RingSpec[]
+}
+
+export interface EntityPlan { entity: EntityKind; kind: number; verbs: VerbPlan[]; byVerb: (VerbPlan | undefined)[] }
+/** In the order of ENTITIES, which is also the order of their dimensions; `verbs` in the order of the log. */
+export type VelocityPlan = readonly EntityPlan[]
+
+/** Lays out the logs for a set of counters: a record holds just the columns that some counter reads. */
+export function planVelocity(counters: readonly CounterSpec[]): VelocityPlan {
+  return ENTITIES.map((entity, kind) => {
+    const mine = counters.filter((c) => c.entity === entity)
+    const verbs = [...new Set(mine.map((c) => c.verb))].map((verb) => planVerb(verb, mine.filter((c) => c.verb === verb)))
+      .sort((a, b) => a.verb - b.verb)
+    const byVerb: (VerbPlan | undefined)[] = VERBS.map((_, v) => verbs.find((plan) => plan.verb === v))
+    return { entity, kind, verbs, byVerb }
+  })
+}
+
+function planVerb(verb: Verb, counters: readonly CounterSpec[]): VerbPlan {
+  const dimensions = counters.flatMap((c) => (c.measure.kind === 'distinct' ? [dimensionIndex(c.measure.of)] : []))
+  // Kept for `bound_for_s`: when was this patient bound to this account.
+  const columns = [...new Set(verb === 'patient.bound' ? [dimensionIndex('patient'), ...dimensions] : dimensions)].sort((a, b) => a - b)
+  const fee = counters.some((c) => c.measure.kind === 'sum')
+  const groups = new Map<string, CounterSpec[]>()
+  for (const c of counters) {
+    const alike = JSON.stringify([c.as, c.measure, c.where])
+    groups.set(alike, [...(groups.get(alike) ?? []), c])
+  }
+  const rings: RingSpec[] = []
+  const gauges = [...groups.values()].flatMap((group) => {
+    const spec = group[0]
+    return spec ? [createGauge(spec, group, columns, rings)] : []
+  })
+  return { verb: verbIndex(verb), columns, fee, gauges, rings }
+}
+
+function createGauge(spec: CounterSpec, group: readonly CounterSpec[], columns: readonly number[], rings: RingSpec[]): Gauge {
+  const { measure } = spec
+  const mask = spec.where.reduce((bits, flag) => bits | flagBit(flag), 0)
+  const without = spec.as === 'orders' ? flagBit('superseded') : 0
+  const column = measure.kind === 'distinct' ? HEAD_WORDS + columns.indexOf(dimensionIndex(measure.of)) : measure.kind === 'sum' ? HEAD_WORDS + columns.length : 0
+  // Only counts and sums can go on without the records; the other measures stay a lower bound.
+  const outlives = measure.kind === 'count' || measure.kind === 'sum'
+  const windows = group.map(({ feature, windowMs = Infinity }) => ({ windowMs, feature, ring: outlives ? rings.push({ windowMs, mask, without, column }) - 1 : -1 }))
+  return { spec, windows: windows.sort((a, b) => a.windowMs - b.windowMs), mask, without, column }
+}
+
+/** Records of one verb that a log keeps exactly; beyond it counts are approximate and marked. */
+export const ENTITY_CAP = 128
+/** An order has few records. A slot may be asked for by hundreds, and none of them may push its holder out of the chain. */
+export const ORDER_CAP = 64
+export const SLOT_CAP = 256
+/** A visit may be 90 days off and an order's end comes after it; counters reach back 90 days. */
+const HORIZON_MS = 120 * 86_400_000
+
+/** The layout of the store for a plan. */
+export function layoutOf(plan: VelocityPlan): LogLayout {
+  const caps = LOG_KINDS.map((kind) => (kind === 'queue' ? 1 : kind === 'slot' ? SLOT_CAP : kind === 'order' ? ORDER_CAP : ENTITY_CAP))
+  const shape = plan.map((e) => e.verbs.map((v) => [v.verb, v.columns, v.fee, v.rings]))
+  return {
+    cap: (kind) => caps[kind] ?? ENTITY_CAP,
+    rings: (kind, verb) => plan[kind]?.byVerb[verb]?.rings ?? [],
+    horizonMs: HORIZON_MS,
+    version: JSON.stringify([2, LOG_KINDS, DIMENSIONS, VERBS, FLAGS, caps, shape]),
+  }
+}
