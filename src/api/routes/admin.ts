@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { readLines } from '../bulk-body.js'
 import type { ApiDeps } from '../deps.js'
 import { sendProblem } from '../present-error.js'
+import { processAll } from '../process-all.js'
 import type { Route } from '../route.js'
 import { errors, json } from '../schemas.js'
 import { MAX_EVENTS } from './events.js'
@@ -24,7 +25,8 @@ export async function adminRoutes(root: FastifyInstance, route: Route, { backfil
       handler: async (request, reply) => {
         const read = readLines(bodyOf(request.body), MAX_EVENTS)
         if (!read.ok) return sendProblem(reply, 'bad-request', { errors: read.errors })
-        return reply.send({ results: await Promise.all(read.items.map((body) => backfill(body))) })
+        const all = await processAll({ process: ({ body }) => backfill(body) }, read.items, false)
+        return all.kind === 'overloaded' ? sendProblem(reply, 'overloaded', undefined, all.retryAfterMs) : reply.send({ results: all.results })
       },
     }, app)
     done()
