@@ -61,6 +61,8 @@ export interface Readiness { ready: boolean; checks: Record<string, { ok: boolea
 
 /** All that the HTTP API needs from the rest of the house; main wires it. */
 export interface ApiDeps {
+  /** `health` for a process without the role api: only what operators and monitors ask. */
+  routes: 'all' | 'health'
   engine: Engine
   findRecorded: (eventId: string) => Promise<Recorded | undefined>
   enforcement: Pick<EnforcementStore, 'get' | 'list' | 'resolve'>

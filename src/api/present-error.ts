@@ -55,6 +55,7 @@ export function rejectionProblem(status: 400 | 409 | 410, errors: readonly Field
 export function presentError(error: FastifyError, reply: FastifyReply, logFault: () => void): FastifyReply {
   if (error instanceof BadInput) return sendProblem(reply, 'bad-request', { errors: error.errors })
   if (error.validation) return sendProblem(reply, 'bad-request', { errors: error.validation.map(fieldError) })
+  if (error.code === 'BAD_CURSOR') return sendProblem(reply, 'bad-request', { errors: [{ path: '/cursor', message: 'the next_cursor of an earlier page is expected' }] })
   if (error.code === 'FST_UNDER_PRESSURE') return sendProblem(reply, 'overloaded', undefined, RETRY_MS)
   const kind = kindOfStatus(error.statusCode)
   if (kind) return sendProblem(reply, kind, kind === 'bad-request' ? { errors: [{ path: '', message: 'a well-formed request is expected' }] } : undefined)

@@ -49,7 +49,7 @@ function readNetwork(text: string): string {
 }
 
 /** The secret goes to stdout alone, so that it can be caught in a variable; the words around it go to stderr. */
-export function writeKey(io: Io, key: ShownKey, secret: string, { json }: { json: boolean }): ExitCode {
+export function writeCreatedKey(io: Io, key: ShownKey, secret: string, { json }: { json: boolean }): ExitCode {
   if (json) writeJson(io, { ...wireOf(key), secret })
   else {
     io.stderr.write(`Key ${key.keyId} for ${nameOf(key)}. Its secret is shown this once:\n`)

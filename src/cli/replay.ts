@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { InvalidArgumentError, type Command } from 'commander'
-import { OUTCOMES, type Outcome } from '../domain/decision.js'
+import { OUTCOMES, type Decision, type Outcome } from '../domain/decision.js'
 import type { FieldError } from '../domain/event.js'
 import { EXIT, freshLine, grouped, table, writeJson, type ExitCode, type Io } from './io.js'
 
@@ -13,6 +13,8 @@ export interface ReplayOptions {
   speed: 'max' | number
   /** Feed the configured stores and history instead of a memory of its own. */
   record: boolean
+  /** A line per decision on stdout. */
+  show: boolean
   json: boolean
 }
 
@@ -33,7 +35,7 @@ export interface ReplaySummary {
   seconds: number
 }
 
-interface Flags { decisions?: string; rejects?: string; speed: 'max' | number; record: boolean; json: boolean }
+interface Flags { decisions?: string; rejects?: string; speed: 'max' | number; record: boolean; show: boolean; json: boolean }
 
 export function addReplay(program: Command, run: (options: ReplayOptions) => Promise<void>): void {
   program.command('replay')
@@ -43,12 +45,14 @@ export function addReplay(program: Command, run: (options: ReplayOptions) => Pro
     .option('--rejects <file>', 'write lines that are no valid event there, with their errors (holds identities: keep it safe)', readPath)
     .option('--speed <factor>', 'max, or a multiple of the events\' own pace', readSpeed, 'max' as const)
     .option('--record', 'back-fill the configured stores and history: no holds, messages, callbacks or cases come of it', false)
+    .option('--show', 'print a line per decision: order, outcome, reason codes', false)
     .option('--json', 'print the summary as one line of JSON', false)
     .addHelpText('after', `
 The same input always gives the same output. Bad lines are reported with their number and skipped; the run goes on.
 
 Examples:
   zhenhao replay events.ndjson --decisions decisions.ndjson
+  zhenhao replay docs/examples/hand-off-ring.ndjson --show
   zcat november/*.gz | zhenhao replay - --rejects rejects.ndjson
   zhenhao replay history.ndjson --record`)
     .action((files: string[], flags: Flags, command: Command) => {
@@ -77,6 +81,11 @@ function clashOf(files: readonly string[], { decisions, rejects }: Flags): strin
   if (outputs.length === 2 && outputs[0] === outputs[1]) return '--decisions and --rejects name the same file'
   const overwritten = files.find((file) => file !== '-' && outputs.includes(resolve(file)))
   return overwritten === undefined ? undefined : `${overwritten} is read and would be overwritten`
+}
+
+/** One decision as a line for people. */
+export function writeDecision(io: Io, { order_id, outcome, reasons }: Pick<Decision, 'order_id' | 'outcome' | 'reasons'>): void {
+  io.stdout.write(`${order_id.padEnd(14)}  ${outcome.padEnd(9)}  ${reasons.map((r) => r.code).join(' ')}`.trimEnd() + '\n')
 }
 
 const MAX_BAD_LINES_SHOWN = 20

@@ -75,12 +75,12 @@ export interface Slot {
   ageMax?: number
 }
 
-export interface Device { token: Token; model?: string; os?: string; appVersion?: string; emulator?: boolean; rooted?: boolean }
+export interface Device { token?: Token; model?: string; os?: string; appVersion?: string; emulator?: boolean; rooted?: boolean }
 
 export interface Network {
-  ipToken: Token
+  ipToken?: Token
   /** Token of the /24 (IPv4) or /48 (IPv6). */
-  prefixToken: Token
+  prefixToken?: Token
   proxy?: boolean
   datacenter?: boolean
 }

@@ -91,16 +91,17 @@ export interface Place { at: number; found: boolean; firstOfVerb: number; ofVerb
 
 export function locate(words: Uint32Array, from: number, to: number, record: ArrayLike<number>): Place {
   const verb = verbAt(record, 0)
-  let at = from
-  while (at < to && verbAt(words, at) < verb) at += lengthAt(words, at)
-  const place: Place = { at, found: false, firstOfVerb: at, ofVerb: 0 }
-  for (; at < to && verbAt(words, at) === verb; at += lengthAt(words, at)) {
-    place.ofVerb++
-    const order = compareRecords(words, at, record, 0)
-    if (order === 0) place.found = true
-    else if (order < 0) place.at = at + lengthAt(words, at)
+  let first = from
+  while (first < to && verbAt(words, first) < verb) first += lengthAt(words, first)
+  let end = first, last = first, ofVerb = 0
+  for (; end < to && verbAt(words, end) === verb; end += lengthAt(words, end)) {
+    last = end
+    ofVerb++
   }
-  return place
+  // Events come nearly in order: most belong at the end, and only the others are worth a search.
+  let at = ofVerb > 0 && compareRecords(words, last, record, 0) < 0 ? end : first
+  while (at < end && compareRecords(words, at, record, 0) < 0) at += lengthAt(words, at)
+  return { at, found: at < end && compareRecords(words, at, record, 0) === 0, firstOfVerb: first, ofVerb }
 }
 
 /** Position of a record in a log, -1 when it is not there. */
@@ -153,10 +154,10 @@ export class Spill {
   add(words: ArrayLike<number>, at: number, sign: 1 | -1): void {
     const timeMs = timeAt(words, at), flags = flagsAt(words, at)
     if (sign === 1 && timeMs > this.newestMs) this.newestMs = timeMs
-    this.specs.forEach(({ windowMs, mask, without, column }, i) => {
-      if ((flags & mask) !== mask || (flags & without) !== 0) return
+    for (const [i, { windowMs, mask, without, column }] of this.specs.entries()) {
+      if ((flags & mask) !== mask || (flags & without) !== 0) continue
       this.addTo(i, Math.floor(timeMs / (windowMs / RING_BUCKETS)), sign * (column === 0 ? 1 : wordAt(words, at + column)))
-    })
+    }
   }
 
   private addTo(index: number, bucket: number, amount: number): void {
@@ -176,12 +177,17 @@ export class Spill {
     const ring = this.rings[index], windowMs = this.specs[index]?.windowMs ?? 0
     if (!ring) return 0
     const width = windowMs / RING_BUCKETS, startMs = timeMs - windowMs
-    const first = Math.max(Math.floor(startMs / width), ring.newest - RING_LENGTH + 1)
+    const oldest = Math.floor(startMs / width)
+    const first = Math.max(oldest, ring.newest - RING_LENGTH + 1)
     const last = Math.min(Math.floor(timeMs / width), ring.newest)
+    if (last < first) return 0
     let sum = 0
-    for (let bucket = first; bucket <= last; bucket++) {
-      sum += (ring.sums[modulo(bucket)] ?? 0) * Math.min(1, ((bucket + 1) * width - startMs) / width)
+    for (let bucket = first, at = modulo(first); bucket <= last; bucket++) {
+      sum += ring.sums[at] ?? 0
+      if (++at === RING_LENGTH) at = 0
     }
+    // The part of the oldest bucket that is before the window.
+    if (first === oldest) sum -= (ring.sums[modulo(first)] ?? 0) * (startMs / width - oldest)
     return Math.round(sum)
   }
 

@@ -6,10 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createMemoryJournal } from '../adapters/memory/journal.js'
 import { MemoryVelocityStore } from '../adapters/memory/velocity-store.js'
 import { createProgress } from '../cli/progress.js'
-import { createRejectReport, writeReplaySummary, type ReplayOptions, type ReplaySummary } from '../cli/replay.js'
+import { createRejectReport, writeDecision, writeReplaySummary, type ReplayOptions, type ReplaySummary } from '../cli/replay.js'
 import { type ExitCode, type Io } from '../cli/io.js'
 import type { Config } from '../config.js'
-import { OUTCOMES, type Outcome } from '../domain/decision.js'
+import { OUTCOMES, type Decision, type Outcome } from '../domain/decision.js'
 import type { Engine } from '../pipeline/engine.js'
 import { createEngine } from '../pipeline/process-event.js'
 import { replayLines, type ReplaySinks } from '../pipeline/replay.js'
@@ -40,7 +40,10 @@ export async function replay(io: Io, options: ReplayOptions, engine: Engine): Pr
     const input = file === '-' ? process.stdin : createReadStream(file)
     const lines = createInterface({ input, crlfDelay: Infinity })
     const sinks: ReplaySinks = {
-      decided: (bytes) => decisions?.write(`${bytes}\n`),
+      decided: (bytes) => {
+        if (options.show) writeDecision(io, JSON.parse(bytes) as Decision)
+        return decisions?.write(`${bytes}\n`)
+      },
       rejected: async (line, status, errors, raw) => {
         report(file, line, errors)
         await rejects?.write(`${JSON.stringify({ line, errors, raw })}\n`)

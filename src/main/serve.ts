@@ -24,11 +24,11 @@ export async function serve(config: Config, io: Io, options: ServeOptions): Prom
   try {
     const runtime = await startRuntime(config, data, log, { stream: options.roles.includes('stream') })
     const controlKey = randomBytes(32).toString('base64url')
-    const app = await buildApp(apiDeps(config, runtime, log, hashSecret(controlKey)))
+    const app = await buildApp(apiDeps(config, runtime, log, hashSecret(controlKey), options.roles.includes('api') ? 'all' : 'health'))
     const demo = config.demoKeys ? await demoKeys(data.path('demo-keys.json'), runtime.access, Date.now()) : undefined
     const url = await app.listen({ host: config.host, port: config.port })
     await data.announce({ url, controlKey, databaseUrl: runtime.stores.embeddedDatabaseUrl })
-    log.info({ url, version: VERSION }, 'ready')
+    log.info({ address: url, version: VERSION }, 'ready')
     writeBanner(io, { url, dataDir: config.dataDir, demo })
     const signal = await nextSignal()
     log.info({ signal }, 'shutting down')
@@ -48,10 +48,10 @@ function nextSignal(): Promise<string> {
   })
 }
 
-function apiDeps(config: Config, runtime: Runtime, log: Logger, controlHash: string): ApiDeps {
+function apiDeps(config: Config, runtime: Runtime, log: Logger, controlHash: string, routes: ApiDeps['routes']): ApiDeps {
   const { stores, metrics } = runtime
   return {
-    engine: runtime.engine, enforcement: runtime.enforcement, audit: runtime.audit, now: Date.now, limits: DEFAULT_LIMITS, version: VERSION, log,
+    routes, engine: runtime.engine, enforcement: runtime.enforcement, audit: runtime.audit, now: Date.now, limits: DEFAULT_LIMITS, version: VERSION, log,
     findRecorded: (eventId) => stores.journal.find(eventId) ?? stores.history.find(eventId),
     policies: policiesOf(runtime),
     access: {
@@ -76,8 +76,8 @@ function apiDeps(config: Config, runtime: Runtime, log: Logger, controlHash: str
 
 /** Only what stops deciding makes a process not ready; what makes it slower or blinder is said beside it. */
 function readiness(troubles: Record<string, string>): Readiness {
-  const parts = ['postgres', 'history', 'stream']
-  return { ready: true, checks: Object.fromEntries(parts.map((part) => { const detail = troubles[part]; return [part, detail === undefined ? { ok: true } : { ok: false, detail }] })) }
+  const parts = ['journal', 'postgres', 'history', 'stream']
+  return { ready: troubles['journal'] === undefined, checks: Object.fromEntries(parts.map((part) => { const detail = troubles[part]; return [part, detail === undefined ? { ok: true } : { ok: false, detail }] })) }
 }
 
 function policiesOf(runtime: Runtime): Policies {

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import type { Pool } from 'pg'
 import { openHistory } from '../adapters/clickhouse/history-store.js'
 import { secretFile, type DataDir } from '../adapters/file/data-dir.js'
 import { openFileJournal } from '../adapters/file/journal.js'
@@ -9,7 +8,7 @@ import { createMemoryEventLog } from '../adapters/memory/event-log.js'
 import type { Logger } from '../adapters/pino/log.js'
 import { startEmbeddedPostgres } from '../adapters/postgres/embedded.js'
 import { migrate } from '../adapters/postgres/migrate.js'
-import { createPool } from '../adapters/postgres/pool.js'
+import { createPool, type Pool } from '../adapters/postgres/pool.js'
 import type { Config } from '../config.js'
 import type { EventLog } from '../ports/event-log.js'
 import type { HistoryStore } from '../ports/history-store.js'
@@ -38,10 +37,13 @@ export async function openStores(config: Config, data: DataDir, log: Logger): Pr
   try {
     const history = openHistory(config.clickhouseUrl === undefined ? { path: data.path('clickhouse') } : { url: config.clickhouseUrl })
     closers.push(() => history.close())
-    const [tokenKey, positions, journal, database, eventLog] = await Promise.all([
+    const [tokenKey, positions, journal, database, eventLog] = await allSettled([
       config.tokenKey ?? secretFile(data.path('token-key')),
-      openPositions(data.path('positions')),
-      openFileJournal({ dir: data.path('journal'), older: (id) => history.find(id) }).then((opened) => { closers.push(() => opened.close()); return opened }),
+      openPositions(data.path('positions')).then((opened) => { closers.push(() => opened.close()); return opened }),
+      openFileJournal({
+        dir: data.path('journal'), older: (id) => history.find(id),
+        onFault: (fault) => { log.error({ error: fault.message, cause: String(fault.cause) }, 'the journal is broken: no event is taken until a restart with room on the disk') },
+      }).then((opened) => { closers.push(() => opened.close()); return opened }),
       openDatabase(config, data, log, closers),
       openEventLog(config, log, closers),
       history.migrate(),
@@ -51,6 +53,12 @@ export async function openStores(config: Config, data: DataDir, log: Logger): Pr
     await close().catch(() => undefined)
     throw fault
   }
+}
+
+/** Like Promise.all, but rejects only when all are done: what is still opening could not be closed. */
+async function allSettled<T extends readonly unknown[]>(parts: T): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  await Promise.allSettled(parts)
+  return Promise.all(parts)
 }
 
 /** PostgreSQL, migrated: the configured server, or the embedded one in the data directory. */

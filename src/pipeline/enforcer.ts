@@ -13,15 +13,21 @@ export interface EnforcerOptions {
 }
 
 export interface Enforcer {
-  /** Must be called in journal order. Resolves once the effects are durable in the store. */
+  /**
+   * New effects come in journal order, right after their append; those of positions that are durable already (a start, a
+   * rebuild) at any time. Resolves once the effects are durable in the store; rejects when `durable` does.
+   */
   submit(seq: number, durable: Promise<void>, effects: Effects): Promise<void>
-  /** Everything up to here is durable and enforced: it may be given out, published, forgotten. */
+  /** Resolves once the effects submitted for position `seq` are in the store; at once when there are none left to write. */
+  applied(seq: number): Promise<void>
+  /** Everything up to here is durable and enforced: it may be published and forgotten. Never falls; right once a start has submitted its rest. */
   appliedSeq(): number
   /** Resolves when nothing is left to do. */
   idle(): Promise<void>
 }
 
-interface Pending { seq: number; durable: Promise<void>; effects: Effects; settle: { resolve: () => void; reject: (fault: unknown) => void } }
+/** `again`: the position was durable before, so `appliedSeq` has passed it. */
+interface Pending { seq: number; again: boolean; durable: Promise<void>; effects: Effects; done: Promise<void>; settle: { resolve: () => void; reject: (fault: unknown) => void } }
 
 /**
  * Writes holds and their cancellations to PostgreSQL, in journal order, all that wait in one transaction. Retries until the
@@ -34,44 +40,43 @@ export function createEnforcer({ store, durableSeq, backOff, onRetry, onProgress
   async function run(): Promise<void> {
     while (pending.length > 0) {
       const batch = [...pending]
-      try {
-        await Promise.all(batch.map((p) => p.durable))
-      } catch (fault) {
-        // Never became durable, so it never happened: nothing may be enforced.
-        for (const { settle } of batch) settle.reject(fault)
-        pending = pending.slice(batch.length)
-        continue
-      }
-      await applyUntilDone(inOrder(batch))
+      const outcomes = await Promise.allSettled(batch.map((p) => p.durable))
+      // What never became durable never happened and must not be enforced; what did become durable must be.
+      const durable = batch.filter((_, i) => outcomes[i]?.status === 'fulfilled')
+      for (const group of inOrder(durable)) await applyUntilDone(group)
       pending = pending.slice(batch.length)
-      for (const { settle } of batch) settle.resolve()
+      batch.forEach(({ settle }, i) => {
+        const outcome = outcomes[i]
+        if (outcome?.status === 'rejected') settle.reject(outcome.reason)
+        else settle.resolve()
+      })
       onProgress()
     }
     running = undefined
   }
 
-  async function applyUntilDone(groups: readonly Effects[]): Promise<void> {
-    for (const group of groups) {
-      for (let attempt = 1; ; attempt++) {
-        try {
-          await store.apply(group)
-          break
-        } catch (fault) {
-          onRetry(fault, attempt)
-          await backOff(attempt)
-        }
+  async function applyUntilDone(group: Effects): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await store.apply(group)
+        return
+      } catch (fault) {
+        onRetry(fault, attempt)
+        await backOff(attempt)
       }
     }
   }
 
   return {
     submit(seq, durable, effects) {
-      return new Promise((resolve, reject) => {
-        pending.push({ seq, durable, effects, settle: { resolve, reject } })
-        running ??= run()
-      })
+      let settle: Pending['settle'] = { resolve: () => undefined, reject: () => undefined }
+      const done = new Promise<void>((resolve, reject) => { settle = { resolve, reject } })
+      pending.push({ seq, again: seq <= durableSeq(), durable, effects, done, settle })
+      running ??= run()
+      return done
     },
-    appliedSeq: () => { const first = pending[0]; return first ? Math.min(first.seq - 1, durableSeq()) : durableSeq() },
+    applied: (seq) => pending.find((p) => p.seq === seq)?.done ?? Promise.resolve(),
+    appliedSeq: () => { const first = pending.find((p) => !p.again); return first ? Math.min(first.seq - 1, durableSeq()) : durableSeq() },
     idle: () => running ?? Promise.resolve(),
   }
 }
@@ -79,15 +84,11 @@ export function createEnforcer({ store, durableSeq, backOff, onRetry, onProgress
 /** As few groups as possible such that, within a group, holds may go before cancellations without changing the outcome. */
 function inOrder(batch: readonly Pending[]): Effects[] {
   const groups: Effects[] = []
-  let current: Effects = { holds: [], cancellations: [] }
+  let current: Effects | undefined
   for (const { effects } of batch) {
-    if (effects.holds.length > 0 && current.cancellations.length > 0) {
-      groups.push(current)
-      current = { holds: [], cancellations: [] }
-    }
+    if (!current || (effects.holds.length > 0 && current.cancellations.length > 0)) groups.push((current = { holds: [], cancellations: [] }))
     current.holds.push(...effects.holds)
     current.cancellations.push(...effects.cancellations)
   }
-  groups.push(current)
   return groups
 }

@@ -17,7 +17,7 @@ export interface EngineDeps {
   velocity: () => VelocityStore
   journal: Journal
   /** Absent in replay, where nothing is enforced. */
-  enforcer?: Pick<Enforcer, 'submit'>
+  enforcer?: Pick<Enforcer, 'submit' | 'applied'>
   /** The rules, policies and counters in force now. */
   rulebook: () => Rulebook
   /** When an event is decided, epoch ms: the wall clock live, the event's own time in replay. */
@@ -58,6 +58,8 @@ export function createEngine(deps: EngineDeps): Engine {
     const event = toBookingEvent(decoded.input, tokeniser, timeZone)
     const untimely = raw.backfill === true ? undefined : checkTime(event)
     if (untimely) return untimely
+    // Counted but not recorded would be the worst of both: nothing is touched once the journal is broken.
+    if (journal.fault) throw journal.fault
     if (journal.pending >= maxInFlight || deps.isPaused?.() === true) return { kind: 'overloaded', retryAfterMs: RETRY_AFTER_MS }
     return accept(event, bodyHash, raw.backfill === true)
   }
@@ -93,8 +95,7 @@ export function createEngine(deps: EngineDeps): Engine {
     if (recorded.decision === undefined) return { kind: 'accepted', eventId, duplicate: true }
     const decision = JSON.parse(recorded.decision) as Decision
     // The first asker may still be waiting for its hold: a repeat must not overtake it.
-    const effects = effectsOfDecision(recorded, decision)
-    if (effects && enforcer) await enforcer.submit(recorded.seq, Promise.resolve(), effects)
+    await enforcer?.applied(recorded.seq)
     return { kind: 'decided', eventId, bytes: recorded.decision, decision, duplicate: true }
   }
 

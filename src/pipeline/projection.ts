@@ -1,10 +1,10 @@
 import type { Recorded } from '../ports/history-store.js'
-import type { Journal, PositionStore } from '../ports/journal.js'
+import type { Journal, Position, PositionStore } from '../ports/journal.js'
 
 export interface ProjectionOptions {
   /** Names the position file; never change it. */
   name: string
-  journal: Pick<Journal, 'read'>
+  journal: Pick<Journal, 'read' | 'firstSeq'>
   positions: PositionStore
   /** Only what is durable and enforced may go out. */
   upTo: () => number
@@ -26,6 +26,9 @@ export interface Projection {
   stop(options?: { drain?: boolean }): Promise<void>
 }
 
+/** A store that is away when the process stops gets the rest after the next start. */
+const DRAIN_TRIES = 3
+
 /**
  * Carries the journal to another store, in order, from where it left off. The range in hand is written down before it is
  * applied, so that after a crash the very same range comes again under the same token: with a store that drops repeated
@@ -38,27 +41,33 @@ export async function startProjection(options: ProjectionOptions): Promise<Proje
   let stopping = false
   let draining = false
 
-  async function step(): Promise<boolean> {
-    const from = position.done + 1
-    const to = Math.min(position.intent?.to ?? position.done + maxBatch, upTo())
-    if (to < (position.intent?.to ?? from)) return false
-    position = { done: position.done, intent: { from, to } }
-    await positions.save(name, position)
+  /** One range at most. `none`: nothing may go out yet; `full`: there may well be more. */
+  async function step(): Promise<'none' | 'some' | 'full'> {
+    // Below firstSeq only when the position file was lost: what is retired has long been everywhere.
+    const from = position.intent?.from ?? Math.max(position.done + 1, journal.firstSeq)
+    const to = position.intent?.to ?? Math.min(from + maxBatch - 1, upTo())
+    if (to < from || to > upTo()) return 'none'
+    if (!position.intent) await remember({ done: position.done, intent: { from, to } })
     const records: Recorded[] = []
     for await (const chunk of journal.read(from, to)) records.push(...chunk)
     await apply(records, `${name}:${from}-${to}`)
-    position = { done: to }
-    await positions.save(name, position)
-    return to - from + 1 === maxBatch
+    await remember({ done: to })
+    return to - from + 1 >= maxBatch ? 'full' : 'some'
+  }
+
+  async function remember(next: Position): Promise<void> {
+    await positions.save(name, next)
+    position = next
   }
 
   async function run(): Promise<void> {
-    for (let attempt = 0; !stopping || (draining && position.done < upTo() && attempt < 3);) {
+    for (let attempt = 0; !stopping || (draining && attempt < DRAIN_TRIES);) {
       try {
-        const full = await step()
+        const did = await step()
         failing = false
         attempt = 0
-        if (!full && !stopping) await sleep(lingerMs)
+        if (did === 'none' && stopping) return
+        if (did !== 'full' && !stopping) await sleep(lingerMs)
       } catch (fault) {
         failing = true
         onRetry(fault, ++attempt)

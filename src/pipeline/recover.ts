@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Decision } from '../domain/decision.js'
 import type { HistoryStore, Recorded } from '../ports/history-store.js'
 import type { Journal } from '../ports/journal.js'
@@ -5,25 +6,43 @@ import type { VelocityStore } from '../ports/velocity-store.js'
 import { queueKeyOf, recordTurn } from '../scoring/observe.js'
 import { countEvent, type Rulebook } from '../scoring/score.js'
 
+export interface RecoverOptions {
+  journal: Pick<Journal, 'read' | 'firstSeq'>
+  history: Pick<HistoryStore, 'read'>
+  velocity: VelocityStore
+  rulebook: Rulebook
+  /** First position to count: the first that a snapshot does not hold. */
+  fromSeq: number
+  onProgress?: (seq: number) => void
+}
+
+/** Events counted before other work of this process gets its turn: a few milliseconds. */
+const EVENTS_PER_TURN = 64
+
 /**
- * Brings velocity, custody and the slow queue to where the journal ends, from what a snapshot holds (`fromSeq` is the first
- * position it does not). What the journal's files no longer have comes from history. The recorded decisions stand: events
- * are counted again, never decided again. Returns how many were.
+ * Brings velocity, custody and the slow queue to where the journal ends. What the journal's files no longer have comes from
+ * history. The recorded decisions stand: events are counted again, never decided again. Returns how many were, and the
+ * position up to which. The journal must not be retired meanwhile.
  */
-export async function recoverVelocity(
-  { journal, history, velocity, rulebook, fromSeq, onProgress }:
-  { journal: Journal; history: Pick<HistoryStore, 'read'>; velocity: VelocityStore; rulebook: Rulebook; fromSeq: number; onProgress?: (seq: number) => void },
-): Promise<number> {
-  let recovered = 0
+export async function recoverVelocity({ journal, history, velocity, rulebook, fromSeq, onProgress }: RecoverOptions): Promise<{ events: number; upTo: number }> {
+  let events = 0
+  let upTo = fromSeq - 1
   const take = async (records: readonly Recorded[]): Promise<void> => {
-    for (const record of records) await count(velocity, rulebook, record)
-    recovered += records.length
-    const last = records.at(-1)
-    if (last) onProgress?.(last.seq)
+    for (const record of records) {
+      await count(velocity, rulebook, record)
+      upTo = record.seq
+      if (++events % EVENTS_PER_TURN === 0) await nextTurn()
+    }
+    if (records.length > 0) onProgress?.(upTo)
   }
-  if (fromSeq < journal.firstSeq) for await (const records of history.read(fromSeq)) await take(records.filter((r) => r.seq < journal.firstSeq))
+  if (fromSeq < journal.firstSeq) {
+    for await (const records of history.read(fromSeq)) {
+      await take(records.filter((r) => r.seq < journal.firstSeq))
+      if (records.some((r) => r.seq >= journal.firstSeq)) break
+    }
+  }
   for await (const records of journal.read(Math.max(fromSeq, journal.firstSeq))) await take(records)
-  return recovered
+  return { events, upTo }
 }
 
 async function count(velocity: VelocityStore, rulebook: Rulebook, { event, decision }: Recorded): Promise<void> {

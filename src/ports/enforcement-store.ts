@@ -23,14 +23,14 @@ export type OutboxSink = (typeof OUTBOX_SINKS)[number]
  * are one transaction. Every method may be repeated without effect.
  */
 export interface EnforcementStore {
-  /** Applies effects in order: first all holds (idempotent by holdId), then all cancellations of active holds. One transaction. */
+  /** Applies effects in order: first all holds (idempotent by holdId), then all cancellations, each of active holds placed at or before its `at`. One transaction. */
   apply(effects: { holds: readonly Hold[]; cancellations: readonly Cancellation[] }): Promise<void>
   /** A person's decision. Rejects nothing that is no longer active. */
   resolve(holdId: string, to: 'released' | 'rejected', by: string, reason: string, at: number): Promise<ResolveResult>
   /** Ends at most `limit` holds whose `expiresAt <= now`; returns how many. Safe to run in several processes. */
   expireDue(now: number, limit: number): Promise<number>
   get(holdId: string): Promise<HoldState | undefined>
-  /** Newest first; `cursor` is what the previous page returned. */
+  /** Newest first; `cursor` is what the previous page returned. Rejects with an error of code `BAD_CURSOR` for any other. */
   list(filter: { status?: HoldStatus; hospitalId?: string; limit: number; cursor?: string }): Promise<{ items: HoldState[]; nextCursor?: string }>
   /** Messages not yet delivered to `sink`, oldest first. */
   pending(sink: OutboxSink, limit: number): Promise<OutboxMessage[]>

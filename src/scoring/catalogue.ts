@@ -41,8 +41,8 @@ const STATIC: readonly FeatureSpec[] = [
   feature('fits_age_limit', 'bool', '', 'the patient\'s age is one the slot takes'),
   // The order
   feature('order_attempt', 'number', '', 'which request of this order_id this is, from 1'),
-  feature('order_confirmed', 'bool', '', 'the platform has already confirmed this order'),
-  feature('order_ended', 'bool', '', 'the order was already cancelled or has expired'),
+  feature('order_confirmed', 'bool', '', 'a confirmation of this order has arrived'),
+  feature('order_ended', 'bool', '', 'a cancel or expiry of this order has arrived that no later request of it has overtaken'),
   // The slot's chain of hands
   feature('slot_hands', 'number', '', 'orders that had asked for this slot before this one'),
   feature('slot_returns', 'number', '', 'times this slot was given back before'),

@@ -57,11 +57,12 @@ const ALLOW: Verdict = { outcome: 'allow', basis: 'risk', reasons: [] }
 
 /**
  * What to do with a booking under `enforcement: enforce` (observing is the caller's). `wouldBe` differs only for an order
- * that is already confirmed: the platform's fact wins, and the verdict is kept for a case.
+ * that is already confirmed or dead: the platform's fact wins, and the verdict is kept for a case.
  */
 export function decide(input: DecideInput): Verdict & { wouldBe: Verdict } {
   const wouldBe = judge(input)
-  return { ...(input.features['order_confirmed'] === true ? ALLOW : wouldBe), wouldBe }
+  const settled = input.features['order_confirmed'] === true || input.features['order_ended'] === true
+  return { ...(settled ? ALLOW : wouldBe), wouldBe }
 }
 
 function judge(input: DecideInput): Verdict {

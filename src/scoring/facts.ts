@@ -32,7 +32,7 @@ export const keyAt = (keys: Keys, dimension: number): Words => ({ hi: keys[dimen
 
 /** Ids are only unique within their hospital, so a doctor's or schedule's key is its own id within it. */
 const within = (hospital: Words, id: string | undefined): Words | undefined => (id === undefined ? undefined : combine(hospital, hash64(id)))
-const token = (value: { token: string } | undefined): Words | undefined => (value ? tokenWords(value.token) : undefined)
+const token = (value: { token?: string } | undefined): Words | undefined => (value?.token === undefined ? undefined : tokenWords(value.token))
 
 export function factsOf(event: BookingEvent): Facts {
   const keys = new Uint32Array(DIMENSIONS.length * 2)
@@ -45,10 +45,8 @@ export function factsOf(event: BookingEvent): Facts {
   set('account', token(event.account))
   set('device', token(event.device))
   set('payer', token(event.payer))
-  if (network) {
-    set('ip', tokenWords(network.ipToken))
-    set('ip_prefix', tokenWords(network.prefixToken))
-  }
+  if (network?.ipToken !== undefined) set('ip', tokenWords(network.ipToken))
+  if (network?.prefixToken !== undefined) set('ip_prefix', tokenWords(network.prefixToken))
   const seat = event.operator?.seatToken ?? event.operator?.token
   if (seat) set('seat', tokenWords(seat))
   if (event.channel) set('channel', hash64(event.channel.id))
@@ -61,10 +59,10 @@ export function factsOf(event: BookingEvent): Facts {
     set('schedule', within(hospital, slot.scheduleId))
     slotKey = within(hospital, slot.slotId === undefined ? undefined : `${slot.scheduleId}\n${slot.slotId}`)
   }
-  return {
-    t: event.occurredAt, id: hash64(event.eventId), verb: verbIndex(event.type), flags: flagsOf(event), keys,
-    feeFen: slot?.feeFen ?? 0, order: event.orderId === undefined ? undefined : hash64(event.orderId), slot: slotKey,
-  }
+  const id = hash64(event.eventId)
+  // The contract wants an order of a request; one without is an order of its own.
+  const order = event.orderId !== undefined ? hash64(event.orderId) : event.type === 'booking.requested' ? id : undefined
+  return { t: event.occurredAt, id, verb: verbIndex(event.type), flags: flagsOf(event), keys, feeFen: slot?.feeFen ?? 0, order, slot: slotKey }
 }
 
 const BY_PATIENT = flagBit('by_patient'), SCARCE = flagBit('scarce'), BEFORE_RELEASE = flagBit('before_release'), AT_RELEASE = flagBit('at_release')

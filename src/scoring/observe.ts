@@ -1,7 +1,7 @@
 import type { FeatureValue } from '../domain/decision.js'
 import type { BookingEvent } from '../domain/event.js'
 import type { Words } from '../domain/hash.js'
-import { chainCorrections, chainCorrectionsOnDrop, custodyAt, packSlotRecord, SLOT_VERBS, type CustodyView, type Derived } from './custody.js'
+import { chainCorrections, chainCorrectionsOnDrop, custodyAt, packSlotRecord, SLOT_VERBS, type ChainCorrection, type CustodyView } from './custody.js'
 import { factsOf, keyAt, type Facts } from './facts.js'
 import { corrections, LIFECYCLE, orderStateAt, packOrderRecord, REQUESTED, SUPERSEDED, TICKET, type Correction, type OrderState } from './orders.js'
 import { eachOfVerb, EMPTY_LOG, HEAD_WORDS, packRecord, timeAt, wordAt, type Exchange, type LogWrite, type PackedLog, type PackedRecord } from '../domain/packed-log.js'
@@ -25,104 +25,109 @@ export interface Observed {
 /** Counts an event of any type; for a request, also reads what it and its history amount to. Idempotent. */
 export function* observe(plan: VelocityPlan, event: BookingEvent): Exchange<Observed | undefined> {
   const facts = factsOf(event)
-  const channel = keyAt(facts.keys, CHANNEL).lo
-  if (facts.verb === REQUESTED) return yield* observeRequest(plan, facts, channel)
-  if (LIFECYCLE.has(facts.verb)) { yield* observeLifecycle(plan, facts); return undefined }
-  const writes = entityWrites(plan, facts, false)
-  if (facts.verb === RELEASED && facts.slot) {
-    const record = packSlotRecord(facts, channel, event.reRelease === true)
-    const logs = yield [...writes, { kind: SLOT, ...facts.slot, put: record }]
-    const chain = chainCorrections(logs.at(-1) ?? EMPTY_LOG, record)
-    if (chain.length > 0) yield chain.flatMap((c) => derivedWrites(plan, c.derived, c.undo))
-  } else if (writes.length > 0) yield writes
+  if (facts.verb === REQUESTED) return yield* observeRequest(plan, facts)
+  if (LIFECYCLE.has(facts.verb)) yield* observeLifecycle(plan, facts)
+  else if (facts.verb === RELEASED && facts.slot) yield* writeToSlot(plan, entityWrites(plan, facts, false), facts.slot, packSlotRecord(facts, 0, event.reRelease === true))
+  else {
+    const writes = entityWrites(plan, facts, false)
+    if (writes.length > 0) yield writes
+  }
   return undefined
 }
 
-function* observeRequest(plan: VelocityPlan, facts: Facts, channel: number): Exchange<Observed> {
-  const order = facts.order ?? { hi: 0, lo: 0 }
-  const record = packOrderRecord(facts)
-  const slotRecord = packSlotRecord(facts, channel, false)
-  const own: LogWrite[] = [{ kind: ORDER, ...order, put: record }, ...(facts.slot ? [{ kind: SLOT, ...facts.slot, put: slotRecord }] : [])]
-  const entities = entityWrites(plan, facts, true)
-  let logs = yield [...own, ...entities]
+function* observeRequest(plan: VelocityPlan, facts: Facts): Exchange<Observed> {
+  const order = facts.order ?? facts.id
+  const record = packOrderRecord(facts), slotRecord = packSlotRecord(facts, keyAt(facts.keys, CHANNEL).lo, false)
+  const writes: LogWrite[] = [{ kind: ORDER, ...order, put: record }]
+  if (facts.slot) writes.push({ kind: SLOT, ...facts.slot, put: slotRecord })
+  writes.push(...entityWrites(plan, facts, true))
+  let logs = yield writes
 
-  const fromOrder = corrections(logs[0] ?? EMPTY_LOG, record, order, true)
-  const fromSlot = facts.slot ? chainCorrections(logs[1] ?? EMPTY_LOG, slotRecord) : []
-  const handOff = facts.slot ? custodyAt(logs[1] ?? EMPTY_LOG, slotRecord, facts.t)?.handOff : undefined
-  const reads: LogWrite[] = [...own, ...entities].map(({ kind, hi, lo }) => ({ kind, hi, lo }))
-  if (handOff?.pair) reads.push({ kind: PAIR, ...handOff.pair })
-  if (fromSlot.length > 0) yield fromSlot.flatMap((c) => derivedWrites(plan, c.derived, c.undo))
+  const orderLog = logs[0] ?? EMPTY_LOG, slotLog = facts.slot ? logs[1] ?? EMPTY_LOG : undefined
+  const state = orderStateAt(orderLog, record, facts.t)
+  // Neither view is changed by the corrections below: they are about other orders, or other entities.
+  const custody = slotLog && custodyAt(slotLog, slotRecord, facts.t)
+  const fromOrder = corrections(orderLog, record, order)
+  const fromSlot = slotLog ? chainCorrections(slotLog, slotRecord) : []
+  const pair = custody?.handOff?.pair
+
+  if (fromSlot.length > 0) yield derivedWrites(plan, fromSlot)
   if (fromOrder.length > 0) yield* apply(plan, fromOrder)
-  if (fromOrder.length > 0 || fromSlot.length > 0 || handOff?.pair) logs = yield reads
-  return read(plan, facts, reads, logs, record, slotRecord)
+  if (pair) writes.push({ kind: PAIR, ...pair })
+  if (pair || fromSlot.length > 0 || fromOrder.length > 0) logs = yield writes.map(({ kind, hi, lo }) => ({ kind, hi, lo }))
+  return { order: state, custody, ...readEntities(plan, facts, writes, logs, saturatedHistory(state, custody)) }
 }
 
 function* observeLifecycle(plan: VelocityPlan, facts: Facts): Exchange<void> {
   if (!facts.order) return
   const record = packOrderRecord(facts)
   const logs = yield [{ kind: ORDER, ...facts.order, put: record }]
-  yield* apply(plan, corrections(logs[0] ?? EMPTY_LOG, record, facts.order, false))
+  yield* apply(plan, corrections(logs[0] ?? EMPTY_LOG, record, facts.order))
 }
 
 /** Writes what an order has to say (or takes it back) on its entities and its slot, and what the slot's chain makes of it. */
 function* apply(plan: VelocityPlan, list: readonly Correction[]): Exchange<void> {
   for (const { facts, channel, undo } of list) {
-    const was = facts.verb === REQUESTED ? facts.flags ^ SUPERSEDED : undefined
-    const writes = entityWrites(plan, facts, false).map((w) => (undo ? undone(w) : was === undefined ? w : { ...w, was }))
-    if (!facts.slot || facts.verb === REQUESTED || !SLOT_VERBS.has(facts.verb)) {
-      if (writes.length > 0) yield writes
-      continue
-    }
-    const record = packSlotRecord(facts, channel, false)
-    const key = { kind: SLOT, ...facts.slot }
-    const before = undo ? chainCorrectionsOnDrop((yield [key])[0] ?? EMPTY_LOG, record) : []
-    const logs = yield [...writes, undo ? { ...key, drop: record } : { ...key, put: record }]
-    const chain = undo ? before : chainCorrections(logs.at(-1) ?? EMPTY_LOG, record)
-    if (chain.length > 0) yield chain.flatMap((c) => derivedWrites(plan, c.derived, c.undo))
+    const writes = entityWrites(plan, facts, false)
+    if (facts.verb === REQUESTED) yield writes.map((write) => ({ ...write, was: facts.flags & ~SUPERSEDED }))
+    else if (!facts.slot || !SLOT_VERBS.has(facts.verb)) { if (writes.length > 0) yield undo ? writes.map(undone) : writes }
+    else if (undo) yield* takeFromSlot(plan, writes.map(undone), facts.slot, packSlotRecord(facts, channel, false))
+    else yield* writeToSlot(plan, writes, facts.slot, packSlotRecord(facts, channel, false))
   }
+}
+
+function* writeToSlot(plan: VelocityPlan, writes: readonly LogWrite[], slot: Words, record: PackedRecord): Exchange<void> {
+  const [log] = yield [{ kind: SLOT, ...slot, put: record }, ...writes]
+  const chain = chainCorrections(log ?? EMPTY_LOG, record)
+  if (chain.length > 0) yield derivedWrites(plan, chain)
+}
+
+function* takeFromSlot(plan: VelocityPlan, writes: readonly LogWrite[], slot: Words, record: PackedRecord): Exchange<void> {
+  const [log] = yield [{ kind: SLOT, ...slot }]
+  const chain = chainCorrectionsOnDrop(log ?? EMPTY_LOG, record)
+  yield [{ kind: SLOT, ...slot, drop: record }, ...writes, ...derivedWrites(plan, chain)]
 }
 
 /** One write per entity that has a counter for this verb; with `all`, a read for every other entity the event names. */
 function entityWrites(plan: VelocityPlan, facts: Facts, all: boolean): LogWrite[] {
+  const { keys, verb, flags, t, id, feeFen } = facts
   const writes: LogWrite[] = []
-  for (const entity of plan) {
-    const { hi, lo } = keyAt(facts.keys, entity.kind)
+  for (const { kind, byVerb } of plan) {
+    const hi = keys[kind * 2] ?? 0, lo = keys[kind * 2 + 1] ?? 0
     if (lo === 0) continue
-    const layout = entity.byVerb[facts.verb]
-    if (!layout) {
-      if (all) writes.push({ kind: entity.kind, hi, lo })
-      continue
-    }
-    const columns = layout.columns.map((d) => facts.keys[d * 2 + 1] ?? 0)
-    if (layout.fee) columns.push(facts.feeFen)
-    writes.push({ kind: entity.kind, hi, lo, put: packRecord(facts.verb, facts.flags, facts.t, facts.id.hi, facts.id.lo, columns) })
+    const layout = byVerb[verb]
+    if (layout) {
+      const columns = layout.columns.map((d) => keys[d * 2 + 1] ?? 0)
+      if (layout.fee) columns.push(feeFen)
+      writes.push({ kind, hi, lo, put: packRecord(verb, flags, t, id.hi, id.lo, columns) })
+    } else if (all) writes.push({ kind, hi, lo })
   }
   return writes
 }
 
-function derivedWrites(plan: VelocityPlan, derived: Derived, undo: boolean): LogWrite[] {
-  const facts: Facts = { ...derived, feeFen: 0, order: undefined, slot: undefined }
-  const writes = entityWrites(plan, facts, false)
+const derivedWrites = (plan: VelocityPlan, chain: readonly ChainCorrection[]): LogWrite[] => chain.flatMap(({ derived, undo }) => {
+  const writes = entityWrites(plan, { ...derived, feeFen: 0, order: undefined, slot: undefined }, false)
   return undo ? writes.map(undone) : writes
-}
+})
 
 const undone = ({ put, ...key }: LogWrite): LogWrite => (put ? { ...key, drop: put } : key)
 
-function read(plan: VelocityPlan, facts: Facts, reads: readonly LogWrite[], logs: readonly PackedLog[], record: PackedRecord, slotRecord: PackedRecord): Observed {
+/** Features of histories that were longer than what is kept of them. */
+function saturatedHistory(order: OrderState, custody: CustodyView | undefined): string[] {
+  return [...(order.saturated ? ['order_attempt'] : []), ...(custody?.saturated === true ? ['slot_hands', 'slot_returns'] : [])]
+}
+
+function readEntities(
+  plan: VelocityPlan, facts: Facts, reads: readonly LogWrite[], logs: readonly PackedLog[], saturated: string[],
+): Pick<Observed, 'features' | 'saturated' | 'boundAt'> {
   const features: Record<string, FeatureValue> = {}
-  const saturated: string[] = []
   let boundAt: number | undefined
-  let custody: CustodyView | undefined
-  let order: OrderState = { attempt: 1, confirmed: false, ended: false, turnAt: undefined }
   reads.forEach(({ kind }, i) => {
-    const log = logs[i] ?? EMPTY_LOG
-    const entity = plan[kind]
-    if (kind === ORDER) order = orderStateAt(log, record, facts.t)
-    else if (kind === SLOT) custody = custodyAt(log, slotRecord, facts.t)
-    else if (entity) computeWindows(entity, log, facts.t, features, saturated)
+    const entity = plan[kind], log = logs[i] ?? EMPTY_LOG
+    if (entity) computeWindows(entity, log, facts, { features, saturated })
     if (kind === ACCOUNT) boundAt = lastBound(plan, log, facts)
   })
-  return { features, saturated, order, custody, boundAt }
+  return { features, saturated, boundAt }
 }
 
 function lastBound(plan: VelocityPlan, log: PackedLog, facts: Facts): number | undefined {
@@ -132,7 +137,6 @@ function lastBound(plan: VelocityPlan, log: PackedLog, facts: Facts): number | u
   if (column >= 0) eachOfVerb(log, BOUND, (at) => {
     const time = timeAt(log.words, at)
     if (time <= facts.t && wordAt(log.words, at + HEAD_WORDS + column) === patient) newest = time
-    return true
   })
   return newest
 }
@@ -148,13 +152,13 @@ export function queueKeyOf(event: BookingEvent): QueueKey | undefined {
 
 /**
  * Takes a turn in the schedule's slow queue: not before `t + waitMs`, and `spacingMs` after the latest turn given out
- * (a leaky bucket in event time, so that replay agrees). Returns the turn's time.
+ * (a leaky bucket in event time, so that replay agrees). Returns the turn's time, in whole ms.
  */
 export function* takeTurn(key: QueueKey, t: number, waitMs: number, spacingMs: number): Exchange<number> {
   const [log] = yield [{ kind: QUEUE, ...key.schedule }]
   let latest = -Infinity
-  if (log) eachOfVerb(log, TICKET, (at) => { latest = timeAt(log.words, at); return true })
-  const turnAt = Math.max(t + waitMs, latest + spacingMs)
+  if (log) eachOfVerb(log, TICKET, (at) => { latest = timeAt(log.words, at) })
+  const turnAt = Math.ceil(Math.max(t + waitMs, latest + spacingMs))
   yield* recordTurn(key, t, turnAt)
   return turnAt
 }

@@ -1,8 +1,8 @@
 import type { Words } from '../domain/hash.js'
+import { compareRecords, flagsAt, HEAD_WORDS, lengthAt, packRecord, timeAt, verbAt, wordAt, type PackedLog, type PackedRecord } from '../domain/packed-log.js'
 import { DIMENSIONS } from './counters.js'
 import type { Facts, Keys } from './facts.js'
-import { flagBit, verbIndex } from './plan.js'
-import { compareRecords, flagsAt, HEAD_WORDS, lengthAt, packRecord, sameEvent, timeAt, verbAt, wordAt, type PackedLog, type PackedRecord } from '../domain/packed-log.js'
+import { flagBit, ORDER_CAP, verbIndex } from './plan.js'
 
 /**
  * What is remembered of one order: its requests with all they said, and what became of it. A lifecycle event may carry only
@@ -18,135 +18,141 @@ const PAID = verbIndex('booking.paid')
 const CANCELLED = verbIndex('booking.cancelled')
 const EXPIRED = verbIndex('booking.expired')
 export const SUPERSEDED = flagBit('superseded')
+const BY_PATIENT = flagBit('by_patient')
 /** Verbs that tell what became of an order. */
 export const LIFECYCLE = new Set([CONFIRMED, PAID, EXPIRED, CANCELLED, verbIndex('booking.attended'), verbIndex('booking.no_show')])
 /** Not an event type: a turn in the slow queue, given to this order. Column 0-1: the turn's time. */
 export const TICKET = 0xfe
 
-/** A request as its order remembers it: enough to write its record on every entity again. */
-export interface RememberedRequest { facts: Facts }
-
 const STORED_DIMENSIONS = DIMENSIONS.length - 1 // all but `giver`, which only custody knows
+const CHANNEL = DIMENSIONS.indexOf('channel')
+/** Columns of a request: slot key (2 words, 0 without), fee, a mask of the dimensions present, then two words for each of those. */
+const COLUMN = { slotHi: HEAD_WORDS, slotLo: HEAD_WORDS + 1, fee: HEAD_WORDS + 2, mask: HEAD_WORDS + 3, keys: HEAD_WORDS + 4 } as const
+/** The one column of a lifecycle event: the channel that it came by itself, 0 when it did not say. */
+const LIFECYCLE_CHANNEL = HEAD_WORDS
 
-/** Columns: slot key (2 words, 0 without), fee, a mask of the dimensions present, then two words for each of those. */
 export function packOrderRecord(facts: Facts): PackedRecord {
-  if (facts.verb !== REQUESTED) return packRecord(facts.verb, facts.flags, facts.t, facts.id.hi, facts.id.lo, [channelOf(facts.keys)])
-  const columns = [facts.slot?.hi ?? 0, facts.slot?.lo ?? 0, facts.feeFen, 0]
+  const { verb, flags, t, id, keys, slot } = facts
+  if (verb !== REQUESTED) return packRecord(verb, flags & BY_PATIENT, t, id.hi, id.lo, [channelOf(keys)])
+  const columns = [slot?.hi ?? 0, slot?.lo ?? 0, facts.feeFen, 0]
   let mask = 0
   for (let d = 0; d < STORED_DIMENSIONS; d++) {
-    const lo = facts.keys[d * 2 + 1] ?? 0
+    const lo = keys[d * 2 + 1] ?? 0
     if (lo === 0) continue
     mask |= 1 << d
-    columns.push(facts.keys[d * 2] ?? 0, lo)
+    columns.push(keys[d * 2] ?? 0, lo)
   }
-  columns[3] = mask >>> 0
-  return packRecord(facts.verb, facts.flags, facts.t, facts.id.hi, facts.id.lo, columns)
+  columns[COLUMN.mask - HEAD_WORDS] = mask >>> 0
+  return packRecord(verb, flags, t, id.hi, id.lo, columns)
 }
 
-const CHANNEL = DIMENSIONS.indexOf('channel')
 const channelOf = (keys: Keys): number => keys[CHANNEL * 2 + 1] ?? 0
+const idAt = (words: ArrayLike<number>, at: number): Words => ({ hi: wordAt(words, at + 3), lo: wordAt(words, at + 4) })
 
-function unpackRequest(words: Uint32Array, at: number, order: Words): Facts {
+function unpackRequest(words: ArrayLike<number>, at: number, order: Words): Facts {
   const keys = new Uint32Array(DIMENSIONS.length * 2)
-  const mask = wordAt(words, at + HEAD_WORDS + 3)
-  let column = at + HEAD_WORDS + 4
+  const mask = wordAt(words, at + COLUMN.mask)
+  let column = at + COLUMN.keys
   for (let d = 0; d < STORED_DIMENSIONS; d++) {
     if ((mask & (1 << d)) === 0) continue
     keys[d * 2] = wordAt(words, column)
     keys[d * 2 + 1] = wordAt(words, column + 1)
     column += 2
   }
-  const slot = { hi: wordAt(words, at + HEAD_WORDS), lo: wordAt(words, at + HEAD_WORDS + 1) }
+  const slot = { hi: wordAt(words, at + COLUMN.slotHi), lo: wordAt(words, at + COLUMN.slotLo) }
   return {
-    t: timeAt(words, at), id: { hi: wordAt(words, at + 3), lo: wordAt(words, at + 4) }, verb: REQUESTED, flags: flagsAt(words, at),
-    keys, feeFen: wordAt(words, at + HEAD_WORDS + 2), order, slot: slot.lo === 0 ? undefined : slot,
+    t: timeAt(words, at), id: idAt(words, at), verb: REQUESTED, flags: flagsAt(words, at),
+    keys, feeFen: wordAt(words, at + COLUMN.fee), order, slot: slot.lo === 0 ? undefined : slot,
   }
 }
 
-/** One thing an order has to say to other entities: an event, about the keys of the request it belongs to. */
-export interface Statement {
-  /** Position of the event in the order's log. */
-  at: number
-  /** Position of the request whose keys it is about. */
-  request: number
-  flags: number
-}
-
-/** All statements of an order, the event at `except` left out (-1: none): what it would say without it. */
-function statements(log: PackedLog, except: number): Statement[] {
-  const { words } = log
-  const requests: number[] = []
-  const events: number[] = []
-  for (let at = log.from; at < log.to; at += lengthAt(words, at)) {
-    if (at === except) continue
-    if (verbAt(words, at) === REQUESTED) requests.push(at)
-    else if (LIFECYCLE.has(verbAt(words, at))) events.push(at)
-  }
-  const latest = requests.at(-1)
-  const said = requests.map((at) => ({ at, request: at, flags: at === latest ? flagsAt(words, at) : flagsAt(words, at) | SUPERSEDED }))
-  const first = requests[0]
-  if (first === undefined) return said
-  for (const at of events) {
-    const before = requests.findLast((r) => timeAt(words, r) <= timeAt(words, at))
-    said.push({ at, request: before ?? first, flags: flagsAt(words, at) })
-  }
-  return said
-}
-
-/** A statement that is to be written on the entities of `about`, or taken back from them. */
+/** A statement of an order that is to be written on the entities of `facts`, or taken back from them. */
 export interface Correction { facts: Facts; channel: number; undo: boolean }
 
 /**
- * What changes elsewhere because of the event `added` (already in the log): statements that are new, changed, or taken back.
- * Its own statement comes too, unless the caller has written it already (`ownWritten`).
+ * What has to be said elsewhere because of the event `added`, which is already in the log. A lifecycle event: itself. A
+ * request, whose own record the caller has written as if it were the latest: that it or another is superseded, and the
+ * lifecycle events that are its own now and were another's before. The same again says the same again.
  */
-export function corrections(log: PackedLog, added: PackedRecord, order: Words, ownWritten: boolean): Correction[] {
+export function corrections(log: PackedLog, added: PackedRecord, order: Words): Correction[] {
+  const requests = positionsOf(log, (verb) => verb === REQUESTED)
+  if (verbAt(added, 0) !== REQUESTED) {
+    const owner = ownerOf(log, requests, timeAt(added, 0))
+    return owner === undefined ? [] : [lifecycleOf(log, owner, added, 0, order, false)]
+  }
+  const own = requests.findIndex((at) => compareRecords(log.words, at, added, 0) === 0)
+  // A full log may have turned it away: older than all that are kept, so it is superseded and nothing is its own.
+  if (own < 0) return [superseded(added, 0, order)]
+  if (requests.length === 1 && log.to === log.from + lengthAt(log.words, log.from)) return []
+  return [...supersededBy(log, requests, own, order), ...movedTo(log, requests, own, order)]
+}
+
+function positionsOf({ words, from, to }: PackedLog, wanted: (verb: number) => boolean): number[] {
+  const found: number[] = []
+  for (let at = from; at < to; at += lengthAt(words, at)) if (wanted(verbAt(words, at))) found.push(at)
+  return found
+}
+
+const ownerOf = ({ words }: PackedLog, requests: readonly number[], t: number): number | undefined =>
+  requests.findLast((at) => timeAt(words, at) <= t) ?? requests[0]
+
+/** The latest request replaces the one before it; any other is replaced itself. */
+function supersededBy({ words }: PackedLog, requests: readonly number[], own: number, order: Words): Correction[] {
+  const replaced = own === requests.length - 1 ? requests[own - 1] : requests[own]
+  return replaced === undefined ? [] : [superseded(words, replaced, order)]
+}
+
+function superseded(words: ArrayLike<number>, at: number, order: Words): Correction {
+  const facts = unpackRequest(words, at, order)
+  return { facts: { ...facts, flags: facts.flags | SUPERSEDED }, channel: channelOf(facts.keys), undo: false }
+}
+
+/** Lifecycle events that belong to request `own`: taken from whose they would be without it, and said of it. */
+function movedTo(log: PackedLog, requests: readonly number[], own: number, order: Words): Correction[] {
   const { words } = log
-  const own = findEvent(log, added)
-  const before = statements(log, own)
-  const after = statements(log, -1)
-  if (ownWritten && before.length === 0 && after.length <= 1) return []
+  const others = requests.filter((_, i) => i !== own)
+  const now = requests[own]
   const out: Correction[] = []
-  const say = (s: Statement, undo: boolean): void => {
-    const request = unpackRequest(words, s.request, order)
-    const facts: Facts = s.at === s.request ? { ...request, flags: s.flags } : {
-      ...request, t: timeAt(words, s.at), id: { hi: wordAt(words, s.at + 3), lo: wordAt(words, s.at + 4) },
-      verb: verbAt(words, s.at), flags: s.flags | (request.flags & ~SUPERSEDED),
-    }
-    out.push({ facts, channel: s.at === s.request ? channelOf(request.keys) : wordAt(words, s.at + HEAD_WORDS), undo })
-  }
-  for (const s of before) {
-    const now = after.find((a) => a.at === s.at)
-    if (now?.request !== s.request) say(s, true)
-  }
-  for (const s of after) {
-    const was = before.find((b) => b.at === s.at)
-    const changed = was?.request !== s.request || was.flags !== s.flags
-    if (changed && !(ownWritten && s.at === own && s.flags === flagsAt(words, own))) say(s, false)
+  for (const at of positionsOf(log, (verb) => LIFECYCLE.has(verb))) {
+    if (now === undefined || ownerOf(log, requests, timeAt(words, at)) !== now) continue
+    const before = ownerOf(log, others, timeAt(words, at))
+    if (before !== undefined) out.push(lifecycleOf(log, before, words, at, order, true))
+    out.push(lifecycleOf(log, now, words, at, order, false))
   }
   return out
 }
 
-function findEvent(log: PackedLog, record: PackedRecord): number {
-  for (let at = log.from; at < log.to; at += lengthAt(log.words, at)) {
-    if (verbAt(log.words, at) === verbAt(record, 0) && sameEvent(log.words, at, record, 0)) return at
-  }
-  return -1
+/** The event at `at` of `words`, said of the request at `owner` of the log: about its keys, with its flags and fee. */
+function lifecycleOf(log: PackedLog, owner: number, words: ArrayLike<number>, at: number, order: Words, undo: boolean): Correction {
+  const request = unpackRequest(log.words, owner, order)
+  const facts: Facts = { ...request, t: timeAt(words, at), id: idAt(words, at), verb: verbAt(words, at), flags: flagsAt(words, at) | request.flags }
+  return { facts, channel: wordAt(words, at + LIFECYCLE_CHANNEL), undo }
 }
 
-/** How the order stood when the request `own` was made. */
-export interface OrderState { attempt: number; confirmed: boolean; ended: boolean; turnAt: number | undefined }
+/** How the order stands for its request `own`. `saturated`: it had more requests than its log keeps. */
+export interface OrderState { attempt: number; confirmed: boolean; ended: boolean; turnAt: number | undefined; saturated: boolean }
 
+/**
+ * What has arrived counts, whatever its time: a request that comes late must not be held once its order is confirmed or dead.
+ * Only an end that belongs to an earlier request of the order is over and done with: the order was asked for again since.
+ */
 export function orderStateAt(log: PackedLog, own: PackedRecord, t: number): OrderState {
   const { words } = log
-  const state: OrderState = { attempt: 0, confirmed: false, ended: false, turnAt: undefined }
+  const state: OrderState = { attempt: 0, confirmed: false, ended: false, turnAt: undefined, saturated: false }
+  let requests = 0
+  let endedMs: number | undefined
   for (let at = log.from; at < log.to; at += lengthAt(words, at)) {
     const verb = verbAt(words, at)
-    if (verb === REQUESTED) { if (compareRecords(words, at, own, 0) <= 0) state.attempt++; continue }
-    if (timeAt(words, at) > t) continue
-    if (verb === CONFIRMED || verb === PAID) state.confirmed = true
-    else if (verb === CANCELLED || verb === EXPIRED) state.ended = true
-    else if (verb === TICKET) state.turnAt = Math.max(state.turnAt ?? 0, wordAt(words, at + HEAD_WORDS) * 2 ** 32 + wordAt(words, at + HEAD_WORDS + 1))
+    if (verb === REQUESTED) {
+      requests++
+      if (compareRecords(words, at, own, 0) <= 0) state.attempt++
+    } else if (verb === CONFIRMED || verb === PAID) state.confirmed = true
+    else if (verb === CANCELLED || verb === EXPIRED) endedMs = Math.max(endedMs ?? -Infinity, timeAt(words, at))
+    else if (verb === TICKET && timeAt(words, at) <= t) {
+      state.turnAt = Math.max(state.turnAt ?? 0, wordAt(words, at + HEAD_WORDS) * 2 ** 32 + wordAt(words, at + HEAD_WORDS + 1))
+    }
   }
+  state.ended = endedMs !== undefined && (endedMs >= t || state.attempt <= 1)
+  state.saturated = requests >= ORDER_CAP
   return state
 }

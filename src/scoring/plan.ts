@@ -12,11 +12,14 @@ export const dimensionIndex = (dimension: Dimension): number => position<Dimensi
 export const verbIndex = (verb: Verb): number => position<Verb>(VERBS, verb)
 export const flagBit = (flag: Flag | 'superseded'): number => flag === 'superseded' ? 1 << FLAGS.length : 1 << position<Flag>(FLAGS, flag)
 
+/** `span`: its place in the verb's spansMs. `ring`: where a full log goes on summing it, -1 nowhere. */
+export interface GaugeWindow { windowMs: number; feature: string; span: number; ring: number }
+
 /** Counters that differ only in their windows: computed in one pass over the log. */
 export interface Gauge {
   spec: CounterSpec
-  /** Ascending, with the feature that each window is; `ring`: where a full log goes on summing it, -1 nowhere. */
-  windows: { windowMs: number; feature: string; ring: number }[]
+  /** Ascending. */
+  windows: GaugeWindow[]
   /** Flags that must be set, flags that must not. */
   mask: number
   without: number
@@ -31,6 +34,8 @@ export interface VerbPlan {
   columns: number[]
   fee: boolean
   gauges: Gauge[]
+  /** All lengths of window that the gauges have; Infinity for `last`. */
+  spansMs: number[]
   rings: RingSpec[]
 }
 
@@ -60,21 +65,25 @@ function planVerb(verb: Verb, counters: readonly CounterSpec[]): VerbPlan {
     groups.set(alike, [...(groups.get(alike) ?? []), c])
   }
   const rings: RingSpec[] = []
+  const spansMs = [...new Set(counters.map((c) => c.windowMs ?? Infinity))]
   const gauges = [...groups.values()].flatMap((group) => {
     const spec = group[0]
-    return spec ? [createGauge(spec, group, columns, rings)] : []
+    return spec ? [createGauge(spec, group, columns, spansMs, rings)] : []
   })
-  return { verb: verbIndex(verb), columns, fee, gauges, rings }
+  return { verb: verbIndex(verb), columns, fee, gauges, spansMs, rings }
 }
 
-function createGauge(spec: CounterSpec, group: readonly CounterSpec[], columns: readonly number[], rings: RingSpec[]): Gauge {
+function createGauge(
+  spec: CounterSpec, group: readonly CounterSpec[], columns: readonly number[], spansMs: readonly number[], rings: RingSpec[],
+): Gauge {
   const { measure } = spec
   const mask = spec.where.reduce((bits, flag) => bits | flagBit(flag), 0)
   const without = spec.as === 'orders' ? flagBit('superseded') : 0
   const column = measure.kind === 'distinct' ? HEAD_WORDS + columns.indexOf(dimensionIndex(measure.of)) : measure.kind === 'sum' ? HEAD_WORDS + columns.length : 0
   // Only counts and sums can go on without the records; the other measures stay a lower bound.
   const outlives = measure.kind === 'count' || measure.kind === 'sum'
-  const windows = group.map(({ feature, windowMs = Infinity }) => ({ windowMs, feature, ring: outlives ? rings.push({ windowMs, mask, without, column }) - 1 : -1 }))
+  const windows = group.map(({ feature, windowMs = Infinity }): GaugeWindow =>
+    ({ windowMs, feature, span: spansMs.indexOf(windowMs), ring: outlives ? rings.push({ windowMs, mask, without, column }) - 1 : -1 }))
   return { spec, windows: windows.sort((a, b) => a.windowMs - b.windowMs), mask, without, column }
 }
 

@@ -33,7 +33,8 @@ export async function createTokeniser(key: Uint8Array): Promise<Tokeniser> {
 /**
  * The event as it may live behind the door: identities become tokens, free text is dropped, times become epoch
  * milliseconds, absent stays absent. `zone` is the IANA time zone of calendar values.
- * A part without the ids that make it one (an account without id, a slot without schedule) is left out.
+ * A part without the ids that make it one (an account without id, a slot without schedule) is left out;
+ * a device or network without one still tells what it is.
  */
 export function toBookingEvent(input: BookingEventInput, tokeniser: Tokeniser, zone: string): BookingEvent {
   const occurredAt = instant(input.occurred_at)
@@ -46,8 +47,8 @@ export function toBookingEvent(input: BookingEventInput, tokeniser: Tokeniser, z
     account: accountOf(input.account, tokeniser),
     patient: patientOf(input, occurredAt, tokeniser, zone),
     slot: slotOf(input.slot),
-    device: deviceOf(input.device, tokeniser),
-    network: networkOf(input.network, tokeniser),
+    device: input.device && nonEmpty(deviceOf(input.device, tokeniser)),
+    network: input.network && nonEmpty(networkOf(input.network, tokeniser)),
     session: input.session && nonEmpty(sessionOf(input.session)),
     payer: input.payer?.id === undefined ? undefined : { token: tokeniser.token('payer', input.payer.id) },
     operator: input.operator && nonEmpty(operatorOf(input.operator, tokeniser)),
@@ -109,10 +110,9 @@ function slotOf(slot: Part<'slot'>): Slot | undefined {
   })
 }
 
-function deviceOf(device: Part<'device'>, { token }: Tokeniser): Device | undefined {
-  if (device?.id === undefined) return undefined
+function deviceOf(device: Given<'device'>, { token }: Tokeniser): Device {
   return present<Device>({
-    token: token('device', device.id),
+    token: device.id === undefined ? undefined : token('device', device.id),
     model: plain(device.model),
     os: plain(device.os),
     appVersion: plain(device.app_version),
@@ -121,12 +121,11 @@ function deviceOf(device: Part<'device'>, { token }: Tokeniser): Device | undefi
   })
 }
 
-function networkOf(network: Part<'network'>, { token }: Tokeniser): Network | undefined {
-  const ip = network?.ip === undefined ? undefined : parseIp(network.ip)
-  if (!network || !ip) return undefined
+function networkOf(network: Given<'network'>, { token }: Tokeniser): Network {
+  const ip = network.ip === undefined ? undefined : parseIp(network.ip)
   return present<Network>({
-    ipToken: token('ip', ip.address),
-    prefixToken: token('ip_prefix', ip.network),
+    ipToken: ip && token('ip', ip.address),
+    prefixToken: ip && token('ip_prefix', ip.network),
     proxy: network.proxy,
     datacenter: network.datacenter,
   })

@@ -1,7 +1,7 @@
 import type { FeatureValue } from '../domain/decision.js'
 import { WordSet, type Words } from '../domain/hash.js'
 import { flagsAt, lengthAt, startOf, timeAt, wordAt, type PackedLog, type Spill } from '../domain/packed-log.js'
-import { ENTITY_CAP, type EntityPlan, type Gauge, type VerbPlan } from './plan.js'
+import { ENTITY_CAP, type EntityPlan, type Gauge, type GaugeWindow, type VerbPlan } from './plan.js'
 
 /** The event that is being scored: its windows end at `t`, and `last` looks past itself. */
 export interface Moment { t: number; id: Words }
@@ -19,152 +19,152 @@ export function computeWindows(plan: EntityPlan, log: PackedLog, moment: Moment,
   for (const verb of plan.verbs) { // in the order of the log
     const first = startOf(log, verb.verb, at)
     at = startOf(log, verb.verb + 1, first)
-    measureVerb(verb, log, first, at, moment, out)
+    run.read(verb, log, first, at, moment)
+    for (const gauge of verb.gauges) measure(gauge, out)
   }
 }
 
-/** Records of one verb are equally long in one log: `run` says where they are. */
-interface Run { words: Uint32Array; first: number; width: number; moment: Moment }
+/**
+ * The records of one verb, which are equally long in one log, cut at time t and at the start of each window. Index 0 is
+ * the oldest. One run serves all in turn, so that nothing is allocated per event.
+ */
+class Run {
+  words = new Uint32Array(0)
+  first = 0
+  width = 1
+  moment: Moment = { t: 0, id: { hi: 0, lo: 0 } }
+  spill: Spill | undefined
+  /** Records before this index are at or before t. */
+  end = 0
+  /** For each of the verb's spansMs: the index of the first record inside. */
+  readonly starts: number[] = []
 
-function measureVerb(verb: VerbPlan, log: PackedLog, first: number, end: number, moment: Moment, out: Readings): void {
-  const width = end > first ? lengthAt(log.words, first) : 1
-  const run: Run = { words: log.words, first, width, moment }
-  const seen = countUntil(run, (end - first) / width, moment.t)
-  const spill = log.spills?.get(verb.verb)
-  for (const gauge of verb.gauges) measure(gauge, run, seen, spill, out)
-}
-
-/** How many of the first `n` records are at or before `timeMs`. */
-function countUntil({ words, first, width }: Run, n: number, timeMs: number): number {
-  let low = 0, high = n
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (timeAt(words, first + middle * width) <= timeMs) low = middle + 1
-    else high = middle
+  read(verb: VerbPlan, log: PackedLog, first: number, end: number, moment: Moment): void {
+    this.words = log.words
+    this.first = first
+    this.width = end > first ? lengthAt(log.words, first) : 1
+    this.moment = moment
+    this.spill = log.spills?.get(verb.verb)
+    this.end = this.countUntil((end - first) / this.width, moment.t)
+    for (let i = 0; i < verb.spansMs.length; i++) this.starts[i] = this.countUntil(this.end, moment.t - (verb.spansMs[i] ?? 0))
   }
-  return low
+
+  at(index: number): number { return this.first + index * this.width }
+
+  /** How many of the first `n` records are at or before `timeMs`. */
+  private countUntil(n: number, timeMs: number): number {
+    let low = 0, high = n
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (timeAt(this.words, this.at(middle)) <= timeMs) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
 }
 
-/** From the newest record to the oldest, each window adding to the one before it. */
-function measure(gauge: Gauge, run: Run, seen: number, spill: Spill | undefined, out: Readings): void {
-  const { t } = run.moment
-  const tally = TALLIES[gauge.spec.measure.kind]
+const run = new Run()
+
+/** From the newest record to the oldest, each window adding to the shorter one before it. */
+function measure(gauge: Gauge, out: Readings): void {
   tally.clear()
-  let to = seen
-  for (const { windowMs, feature, ring } of gauge.windows) {
-    const from = countUntil(run, to, t - windowMs)
-    tally.add(run, from, to, gauge)
+  let to = run.end
+  for (const window of gauge.windows) {
+    const from = run.starts[window.span] ?? 0
+    const exact = gather(gauge, from, to)
     to = from
-    const exact = tally.value(run.moment)
-    const spilled = spill !== undefined && spill.newestMs > t - windowMs && !(windowMs === Infinity && exact !== undefined)
-    const value = spilled && ring >= 0 && exact !== undefined ? exact + spill.estimate(ring, t) : exact
-    if (value !== undefined) out.features[feature] = value
-    if (spilled) out.saturated.push(feature)
+    close(window, exact, out)
   }
+}
+
+/** Adds records `from` (inclusive) to `to` to the tally. Undefined when the operator has no answer: missing, not zero. */
+function gather(gauge: Gauge, from: number, to: number): number | undefined {
+  switch (gauge.spec.measure.kind) {
+    case 'count': return tally.count(gauge, from, to)
+    case 'sum': return tally.total(gauge, from, to)
+    case 'distinct': return tally.distinct(gauge, from, to)
+    case 'last': return tally.last(gauge, from, to)
+    case 'gap_mean': return tally.gaps(gauge, from, to).mean
+    case 'gap_cv': return tally.gaps(gauge, from, to).variation
+  }
+}
+
+/** What a full log let go is added where it can be; the other measures stay a lower bound. `last` is exact if it is found. */
+function close({ windowMs, feature, ring }: GaugeWindow, exact: number | undefined, out: Readings): void {
+  const { spill, moment: { t } } = run
+  const isSpilled = spill !== undefined && spill.newestMs > t - windowMs && (windowMs !== Infinity || exact === undefined)
+  if (isSpilled) out.saturated.push(feature)
+  if (exact !== undefined) out.features[feature] = isSpilled && ring >= 0 ? exact + spill.estimate(ring, t) : exact
 }
 
 const counts = (flags: number, { mask, without }: Gauge): boolean => (flags & mask) === mask && (flags & without) === 0
 
-/** Gathers one measure. One of each kind serves all gauges in turn, so nothing is allocated per event. */
-interface Tally {
-  clear(): void
-  /** Records `from` (inclusive) to `to` (exclusive) of the run: older than all added before. */
-  add(run: Run, from: number, to: number, gauge: Gauge): void
-  /** Undefined when the operator has no answer: missing, not zero. */
-  value(moment: Moment): number | undefined
-}
-
-class Count implements Tally {
+/** Gathers one measure at a time, newest record first. */
+class Tally {
   private n = 0
-  clear(): void { this.n = 0 }
-  add({ words, first, width }: Run, from: number, to: number, gauge: Gauge): void {
-    if (gauge.mask === 0 && gauge.without === 0) { this.n += to - from; return }
-    for (let i = from; i < to; i++) if (counts(flagsAt(words, first + i * width), gauge)) this.n++
-  }
-  value(): number { return this.n }
-}
-
-class Sum implements Tally {
   private sum = 0
-  clear(): void { this.sum = 0 }
-  add({ words, first, width }: Run, from: number, to: number, gauge: Gauge): void {
-    for (let i = from; i < to; i++) {
-      const at = first + i * width
-      if (counts(flagsAt(words, at), gauge)) this.sum += wordAt(words, at + gauge.column)
-    }
-  }
-  value(): number { return this.sum }
-}
+  private squares = 0
+  private previousMs: number | undefined
+  private readonly words = new WordSet(4 * ENTITY_CAP)
 
-class Distinct implements Tally {
-  private readonly seen = new WordSet(4 * ENTITY_CAP)
-  clear(): void { this.seen.clear() }
-  add({ words, first, width }: Run, from: number, to: number, gauge: Gauge): void {
-    for (let i = from; i < to; i++) {
-      const at = first + i * width
-      const word = wordAt(words, at + gauge.column)
-      // 0: the event did not say.
-      if (word !== 0 && counts(flagsAt(words, at), gauge)) this.seen.add(word)
-    }
-  }
-  value(): number { return this.seen.size }
-}
-
-/** Seconds since the newest other event; its own record, of a request or of what custody made of it, is passed over. */
-class Last implements Tally {
-  private newest: number | undefined
-  clear(): void { this.newest = undefined }
-  add({ words, first, width, moment }: Run, from: number, to: number, gauge: Gauge): void {
-    for (let i = to - 1; i >= from && this.newest === undefined; i--) {
-      const at = first + i * width
-      const isOwn = wordAt(words, at + 4) === moment.id.lo && wordAt(words, at + 3) === moment.id.hi
-      if (!isOwn && counts(flagsAt(words, at), gauge)) this.newest = timeAt(words, at)
-    }
-  }
-  value({ t }: Moment): number | undefined { return this.newest === undefined ? undefined : (t - this.newest) / 1000 }
-}
-
-/** Gaps between neighbours in time, in seconds. */
-abstract class Gaps implements Tally {
-  private previous: number | undefined
-  protected n = 0
-  protected sum = 0
-  protected squares = 0
   clear(): void {
-    this.previous = undefined
     this.n = this.sum = this.squares = 0
+    this.previousMs = undefined
+    this.words.clear()
   }
-  add({ words, first, width }: Run, from: number, to: number, gauge: Gauge): void {
-    for (let i = to - 1; i >= from; i--) {
-      const at = first + i * width
-      if (!counts(flagsAt(words, at), gauge)) continue
-      const time = timeAt(words, at)
-      if (this.previous !== undefined) this.addGap((this.previous - time) / 1000)
-      this.previous = time
+
+  count(gauge: Gauge, from: number, to: number): number {
+    if (gauge.mask === 0 && gauge.without === 0) return this.n += to - from
+    for (let i = from; i < to; i++) if (counts(flagsAt(run.words, run.at(i)), gauge)) this.n++
+    return this.n
+  }
+
+  total(gauge: Gauge, from: number, to: number): number {
+    for (let i = from; i < to; i++) if (counts(flagsAt(run.words, run.at(i)), gauge)) this.sum += wordAt(run.words, run.at(i) + gauge.column)
+    return this.sum
+  }
+
+  distinct(gauge: Gauge, from: number, to: number): number {
+    for (let i = from; i < to; i++) {
+      const word = wordAt(run.words, run.at(i) + gauge.column)
+      // 0: the event did not say.
+      if (word !== 0 && counts(flagsAt(run.words, run.at(i)), gauge)) this.words.add(word)
     }
+    return this.words.size
   }
-  private addGap(seconds: number): void {
-    this.n++
-    this.sum += seconds
-    this.squares += seconds * seconds
+
+  /** Seconds since the newest other event; its own record, of a request or of what custody made of it, is passed over. */
+  last(gauge: Gauge, from: number, to: number): number | undefined {
+    const { t, id } = run.moment
+    for (let i = to - 1; i >= from; i--) {
+      const at = run.at(i)
+      const isOwn = wordAt(run.words, at + 4) === id.lo && wordAt(run.words, at + 3) === id.hi
+      if (!isOwn && counts(flagsAt(run.words, at), gauge)) return (t - timeAt(run.words, at)) / 1000
+    }
+    return undefined
   }
-  abstract value(): number | undefined
-}
 
-/** One gap is enough for a mean. */
-class GapMean extends Gaps {
-  value(): number | undefined { return this.n < 1 ? undefined : this.sum / this.n }
-}
-
-/** Regularity, the standard deviation over the mean, needs three gaps that are not all nothing. */
-class GapVariation extends Gaps {
-  value(): number | undefined {
-    if (this.n < 3 || this.sum === 0) return undefined
+  /**
+   * Gaps between neighbours in time, in seconds. One is enough for a mean; regularity (standard deviation over mean) needs
+   * three that are not all nothing.
+   */
+  gaps(gauge: Gauge, from: number, to: number): { mean: number | undefined; variation: number | undefined } {
+    for (let i = to - 1; i >= from; i--) if (counts(flagsAt(run.words, run.at(i)), gauge)) this.addGap(timeAt(run.words, run.at(i)))
+    if (this.n === 0) return { mean: undefined, variation: undefined }
     const mean = this.sum / this.n
-    return Math.sqrt(Math.max(0, this.squares / this.n - mean * mean)) / mean
+    const variance = Math.max(0, this.squares / this.n - mean * mean)
+    return { mean, variation: this.n < 3 || mean === 0 ? undefined : Math.sqrt(variance) / mean }
+  }
+
+  private addGap(timeMs: number): void {
+    if (this.previousMs !== undefined) {
+      const seconds = (this.previousMs - timeMs) / 1000
+      this.n++
+      this.sum += seconds
+      this.squares += seconds * seconds
+    }
+    this.previousMs = timeMs
   }
 }
 
-const TALLIES = {
-  count: new Count(), distinct: new Distinct(), sum: new Sum(), last: new Last(), gap_mean: new GapMean(), gap_cv: new GapVariation(),
-} satisfies Record<Gauge['spec']['measure']['kind'], Tally>
+const tally = new Tally()

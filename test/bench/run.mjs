@@ -1,33 +1,28 @@
-// `npm run bench [-- name...]`: compiles src/ and test/ and runs test/bench/*.ts, all or the named ones, one after the other.
-// Compiled by tsc, as the product is: a loader that rewrites imports would slow down what is measured.
+// `npm run bench -- [options]` (see --help): compiles src/ and test/ as the product is compiled, and runs the bench.
+// Compiled aside from dist/, so that a build meanwhile does not pull the ground away from under a measurement.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build, install } from '../../src/bootstrap.mjs'
+import { install } from '../../src/bootstrap.mjs'
 
-const here = dirname(fileURLToPath(import.meta.url))
-const root = dirname(dirname(here))
-const out = join(root, 'dist', 'bench')
-const present = readdirSync(here).filter((file) => file.endsWith('.ts')).map((file) => basename(file, '.ts'))
-const names = process.argv.length > 2 ? process.argv.slice(2) : present
-const unknown = names.filter((name) => !present.includes(name))
-if (unknown.length > 0) fail(`there is no bench ${unknown.join(', ')}; there are: ${present.join(', ')}`, 2)
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+// One per run: two runs side by side would otherwise overwrite each other's code.
+const out = join(root, 'node_modules', '.cache', 'zhenhao', `bench-${process.pid}`)
 
 install()
-build()
-rmSync(out, { recursive: true, force: true })
 mkdirSync(out, { recursive: true })
+process.on('exit', () => { rmSync(out, { recursive: true, force: true }) })
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => { process.exit(1) })
 // What the code finds beside src/ in the checkout, it finds beside the compiled src/ too.
 for (const name of ['package.json', 'rules', 'models']) symlinkSync(join(root, name), join(out, name))
-const compile = [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.test.json', '--noEmit', 'false', '--outDir', out]
-if (spawnSync(process.execPath, compile, { cwd: root, stdio: 'inherit' }).status !== 0) fail('the benches do not compile', 1)
-for (const name of names) {
-  const { status } = spawnSync(process.execPath, ['--expose-gc', join(out, 'test', 'bench', `${name}.js`)], { cwd: root, stdio: 'inherit' })
-  if (status !== 0) fail(`bench ${name} failed`, 1)
-}
 
-function fail(text, code) {
-  process.stderr.write(`${text}\n`)
-  process.exit(code)
+process.stderr.write('bench: compiling ...\n')
+run([join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', join('test', 'bench', 'tsconfig.json'), '--outDir', out])
+run([join(out, 'test', 'bench', 'main.js'), ...process.argv.slice(2)])
+
+/** Runs Node on `args`, and ends with its code when that is not 0. stdout stays free for the result of a --json run. */
+function run(args) {
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', args[0]?.endsWith('tsc') ? 2 : 'inherit', 'inherit'] })
+  if (status !== 0) process.exit(status ?? 1)
 }

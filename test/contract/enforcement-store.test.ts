@@ -44,7 +44,7 @@ describe('the enforcement store in PostgreSQL', () => {
     await pool.query('ALTER TABLE hold_outbox RENAME TO hold_outbox_away')
     await expect(store.resolve('1', 'released', 'anna', '', aHold('1').placedAt)).rejects.toThrow('hold_outbox')
     await expect(store.expireDue(aHold('1').expiresAt, 10)).rejects.toThrow('hold_outbox')
-    await expect(store.apply({ holds: [aHold('2')], cancellations: [{ orderId: 'o-1', reason: '', at: 1 }] })).rejects.toThrow('hold_outbox')
+    await expect(store.apply({ holds: [aHold('2')], cancellations: [{ orderId: 'o-1', reason: '', at: aHold('1').placedAt }] })).rejects.toThrow('hold_outbox')
     expect((await store.get('1'))?.status).toBe('active')
     expect(await store.get('2')).toBeUndefined()
   })

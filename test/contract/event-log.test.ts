@@ -30,7 +30,10 @@ describe('the memory event log, where it must not grow for ever', () => {
     const log = createMemoryEventLog({ maxMessagesPerTopic: 100 })
     await log.publish(TOPICS.decisions, messages(1_000))
     const seen: string[] = []
-    await log.subscribe(TOPICS.decisions, 'late', batch => { seen.push(...batch.map(({ value }) => String(value))); return Promise.resolve(batch.length) })
+    await log.subscribe(TOPICS.decisions, 'late', batch => {
+      seen.push(...batch.map(({ value }) => String(value)))
+      return Promise.resolve(batch.length)
+    })
     await vi.waitFor(() => { expect(seen).toContain('999') })
     await log.close()
     expect(seen.length).toBeLessThanOrEqual(100)
@@ -41,7 +44,11 @@ describe('the memory event log, where it must not grow for ever', () => {
     const log = createMemoryEventLog({ maxMessagesPerTopic: 100 })
     const gate = latch()
     const seen: string[] = []
-    await log.subscribe(TOPICS.events, 'slow', async batch => { await gate.opened; seen.push(...batch.map(({ value }) => String(value))); return batch.length })
+    await log.subscribe(TOPICS.events, 'slow', async batch => {
+      await gate.opened
+      seen.push(...batch.map(({ value }) => String(value)))
+      return batch.length
+    })
     const state = { published: false }
     const publishing = log.publish(TOPICS.events, messages(1_000)).then(() => { state.published = true })
     await sleep(100)

@@ -110,7 +110,9 @@ describe('the callback', () => {
   })
 
   const words = 'a plain secret of words!'
-  const secrets: [string, string, Buffer][] = [['whsec_ and base64', SECRET, KEY], ['base64 alone', KEY.toString('base64'), KEY], ['plain text', words, Buffer.from(words)]]
+  const secrets: [string, string, Buffer][] = [
+    ['whsec_ and base64', SECRET, KEY], ['base64 alone', KEY.toString('base64'), KEY], ['plain text', words, Buffer.from(words)],
+  ]
   it.each(secrets)('takes a secret of %s', async (_, secret, key) => {
     const { url, received } = await bookingCore(yes)
     await callback(url, { secret })([aMessage('1')])
@@ -118,7 +120,8 @@ describe('the callback', () => {
     expect(new Webhook(new Uint8Array(key), { format: 'raw' }).verify(one?.body ?? '', one?.headers ?? {})).toMatchObject({ hold_id: 'hold-1' })
   })
 
-  const refused = [['', 'at least 16'], ['short', 'at least 16'], ['whsec_c2hvcnQ=', 'at least 16'], ['whsec_no base64 at all!!', 'not base64']] as const
+  const refused = [['', 'at least 16'], ['short', 'at least 16'], ['whsec_c2hvcnQ=', 'at least 16'],
+    ['whsec_no base64 at all!!', 'not base64']] as const
   it.each(refused)('refuses the secret %j with words that do not show it', (secret, why) => {
     expect(() => callback('http://127.0.0.1:1', { secret })).toThrow(why)
   })

@@ -37,7 +37,8 @@ describe('the road to a ClickHouse server', () => {
     if (!(error instanceof HistoryFault)) throw new Error('a HistoryFault was expected', { cause: error })
     return error
   }
-  const count = async (database: string, table: string) => (await engine.select<[number]>('a test', `SELECT count() FROM ${database}.${table}`))[0]?.[0]
+  const count = async (database: string, table: string) =>
+    (await engine.select<[number]>('a test', `SELECT count() FROM ${database}.${table}`))[0]?.[0]
 
   it('carries inserts compressed, with their settings and token', async () => {
     const store = open()

@@ -45,13 +45,17 @@ describe('the stream worker on a real Kafka broker', () => {
     it(title, async ({ skip }) => { if (broker === undefined) skip(); else await body(broker) }, LONG)
   }
   const open = (real: KafkaBroker, more: Partial<KafkaEventLogOptions> = {}): EventLog => {
-    const log = createKafkaEventLog({ brokers: [real.brokers], clientId: `test-${opened.length}`, log: quiet, partitions: 4, sessionTimeoutMs: 6_000, ...more })
+    const fixed = { brokers: [real.brokers], clientId: `test-${opened.length}`, log: quiet, partitions: 4, sessionTimeoutMs: 6_000 }
+    const log = createKafkaEventLog({ ...fixed, ...more })
     opened.push(log)
     return log
   }
   const readAll = async (log: EventLog, wanted: number): Promise<InMessage[]> => {
     const seen: InMessage[] = []
-    const subscription = await log.subscribe(TOPICS.deadLetters, randomUUID(), messages => { seen.push(...messages); return Promise.resolve(messages.length) })
+    const subscription = await log.subscribe(TOPICS.deadLetters, randomUUID(), messages => {
+      seen.push(...messages)
+      return Promise.resolve(messages.length)
+    })
     await vi.waitFor(() => { expect(seen.length).toBeGreaterThanOrEqual(wanted) }, { timeout: 30_000 })
     await subscription.stop()
     return seen
@@ -63,7 +67,8 @@ describe('the stream worker on a real Kafka broker', () => {
     await admin.connect()
     const { topics } = await admin.fetchTopicMetadata({ topics: Object.values(TOPICS) })
     const { resources } = await admin.describeConfigs({
-      includeSynonyms: false, resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: TOPICS.deadLetters, configNames: ['retention.ms', 'max.message.bytes'] }],
+      includeSynonyms: false,
+      resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: TOPICS.deadLetters, configNames: ['retention.ms', 'max.message.bytes'] }],
     })
     await admin.disconnect()
     expect(topics.map(({ partitions }) => partitions.length)).toEqual([4, 4, 4, 4])
@@ -78,7 +83,9 @@ describe('the stream worker on a real Kafka broker', () => {
     const isPoison = (n: number) => n % 50 === 49
     const messages: OutMessage[] = range(5_000).map(n => ({
       key: `s-${n % 40}`,
-      value: isPoison(n) ? Buffer.concat([Buffer.from(`poison ${run} ${n} `), Buffer.from([0xff, 0x00])]) : JSON.stringify({ event_id: `e-${n}`, run, padding: 'x'.repeat(800) }),
+      value: isPoison(n)
+        ? Buffer.concat([Buffer.from(`poison ${run} ${n} `), Buffer.from([0xff, 0x00])])
+        : JSON.stringify({ event_id: `e-${n}`, run, padding: 'x'.repeat(800) }),
     }))
     await log.publish(TOPICS.events, messages)
     const first = tinyEngine(run)
@@ -114,7 +121,8 @@ describe('the stream worker on a real Kafka broker', () => {
     const run = randomUUID()
     const producer = outside.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner })
     await producer.connect()
-    await producer.send({ topic: TOPICS.events, messages: [{ key: run, value: null }, { key: run, value: JSON.stringify({ event_id: 'after', run }) }] })
+    const after = { key: run, value: JSON.stringify({ event_id: 'after', run }) }
+    await producer.send({ topic: TOPICS.events, messages: [{ key: run, value: null }, after] })
     await producer.disconnect()
     const log = open(real)
     const { engine, times } = tinyEngine(run)
@@ -140,20 +148,32 @@ describe('the stream worker on a real Kafka broker', () => {
     await worker.stop()
   })
 
+  test('refuses what is too large for a topic with a small limit, and only that', async real => {
+    const log = open(real)
+    const admin = outside.admin()
+    await admin.connect()
+    await admin.alterConfigs({ validateOnly: false, resources: [
+      { type: kafkajs.ConfigResourceTypes.TOPIC, name: TOPICS.holds, configEntries: [{ name: 'max.message.bytes', value: '50000' }] },
+    ] })
+    await admin.disconnect()
+    const sizes = [10_000, 60_000, 40_000, 30_000]
+    const results = await Promise.allSettled(sizes.map(size => log.publish(TOPICS.holds, [{ key: 'k', value: 'x'.repeat(size) }])))
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled'])
+  })
+
   test('gets every message through a crash of the broker, says meanwhile that it is down, and comes back by itself', async real => {
     const run = randomUUID()
     const crashes: Error[] = []
     const log = open(real, { onCrash: error => { crashes.push(error) } })
     const { engine, times } = tinyEngine(run)
     const worker = await runStream({ eventLog: log, engine, group: run, log: quiet, now: Date.now })
-    const publish = (from: number) => log.publish(TOPICS.events, range(1_000).map(n => ({ key: `k${n % 40}`, value: JSON.stringify({ event_id: `e-${from + n}`, run }) })))
+    const message = (n: number) => ({ key: `k${n % 40}`, value: JSON.stringify({ event_id: `e-${n}`, run }) })
+    const publish = (from: number) => log.publish(TOPICS.events, range(1_000).map(n => message(from + n)))
     await publish(0)
     const overlapping = publish(1_000)
     await real.kill('SIGKILL')
     const during = publish(2_000)
-    during.catch(() => undefined)
-    overlapping.catch(() => undefined)
-    await vi.waitFor(() => { expect(crashes.length).toBeGreaterThan(0) }, { timeout: 60_000 })
+    await vi.waitFor(() => { expect(crashes.length).toBeGreaterThan(0) }, { timeout: 20_000 })
     await expect(log.ping()).rejects.toThrow()
     await real.restart()
     await Promise.all([overlapping, during])
@@ -186,7 +206,8 @@ describe('the stream worker on a real Kafka broker', () => {
     const bare = await startKafka()
     if (bare === undefined) throw new Error('Kafka was there a moment ago')
     const log = open(bare)
-    await expect(log.subscribe(TOPICS.events, 'g', messages => Promise.resolve(messages.length))).rejects.toThrow('This server does not host this topic-partition')
+    const subscribing = log.subscribe(TOPICS.events, 'g', messages => Promise.resolve(messages.length))
+    await expect(subscribing).rejects.toThrow('This server does not host this topic-partition')
     await log.close()
     await bare.stop()
   })

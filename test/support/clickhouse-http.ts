@@ -19,14 +19,16 @@ export interface ClickHouseHttp {
   close(): Promise<void>
 }
 
-const NOT_SETTINGS = /^(query|query_id|database|role|session_id|session_timeout|wait_end_of_query|send_progress_in_http_headers|enable_http_compression)$/
+/** Parameters of the URL that the HTTP layer keeps to itself. */
+const NOT_SETTINGS = /^(query|query_id|database|role|session_id|wait_end_of_query|send_progress_in_http_headers|enable_http_compression)$/
 
 /**
  * ClickHouse's HTTP interface in front of the real engine (chdb): authentication, gzip both ways, settings and
  * parameters in the URL, errors with code and type. There is no server to be had here; the road to one is travelled all the same.
  * `path` may be a directory that this process has open already.
  */
-export async function startClickHouseHttp({ path, user = 'zhenhao', password }: { path: string; user?: string; password: string }): Promise<ClickHouseHttp> {
+export async function startClickHouseHttp({ path, password }: { path: string; password: string }): Promise<ClickHouseHttp> {
+  const user = 'zhenhao'
   const engine = createChdbConnection({ path })
   const seen: ClickHouseHttp['seen'] = []
   let server: Server | undefined
@@ -39,7 +41,7 @@ export async function startClickHouseHttp({ path, user = 'zhenhao', password }: 
     await sleep(delayMs)
     if (status !== undefined) { response.writeHead(status).end('upstream says no'); return }
     if (!allowed(request, user, password)) {
-      fail(response, 403, `Code: 516. DB::Exception: ${user}: Authentication failed: password is incorrect, or there is no user with such name. (AUTHENTICATION_FAILED)`)
+      fail(response, 403, `Code: 516. DB::Exception: ${user}: Authentication failed: password is incorrect. (AUTHENTICATION_FAILED)`)
       return
     }
     const gzip = request.headers['content-encoding'] === 'gzip'
@@ -82,7 +84,7 @@ export async function startClickHouseHttp({ path, user = 'zhenhao', password }: 
 
   await listen()
   const http: ClickHouseHttp = {
-    url: `http://${user}:${password}@127.0.0.1:${port}`, seen, mood: {}, die, revive: listen,
+    url: `http://${user}:${encodeURIComponent(password)}@127.0.0.1:${port}`, seen, mood: {}, die, revive: listen,
     close: async () => { await die(); await engine.close() },
   }
   return http

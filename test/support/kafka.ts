@@ -147,7 +147,8 @@ async function install(): Promise<string | undefined> {
     if (!existsSync(cache)) renameSync(mine, cache)
     return undefined
   } catch (error) {
-    return existsSync(join(cache, 'formatted')) ? undefined : `Maven or the storage tool failed: ${error instanceof Error ? error.message : String(error)}`
+    if (existsSync(join(cache, 'formatted'))) return undefined
+    return `Maven or the storage tool failed: ${error instanceof Error ? error.message : String(error)}`
   } finally {
     rmSync(mine, { recursive: true, force: true })
   }

@@ -100,12 +100,13 @@ function asHappening({ event, owner }: Owned): Happening {
 }
 
 function orderFeatures(request: BookingEvent, events: readonly BookingEvent[]): Record<string, FeatureValue> {
-  const mine = events.filter((e) => e.orderId === request.orderId && e.occurredAt <= request.occurredAt)
+  const mine = events.filter((e) => e.orderId === request.orderId)
   const at = (e: BookingEvent): { t: number; id: string } => ({ t: e.occurredAt, id: e.eventId })
+  const attempt = mine.filter((e) => e.type === 'booking.requested' && earlier(at(e), at(request)) <= 0).length
   return {
-    order_attempt: mine.filter((e) => e.type === 'booking.requested' && earlier(at(e), at(request)) <= 0).length,
+    order_attempt: attempt,
     order_confirmed: mine.some((e) => e.type === 'booking.confirmed' || e.type === 'booking.paid'),
-    order_ended: mine.some((e) => e.type === 'booking.cancelled' || e.type === 'booking.expired'),
+    order_ended: mine.some((e) => (e.type === 'booking.cancelled' || e.type === 'booking.expired') && (e.occurredAt >= request.occurredAt || attempt === 1)),
   }
 }
 

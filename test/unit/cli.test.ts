@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { writeChecks } from '../../src/cli/doctor.js'
 import type { ExitCode, Io } from '../../src/cli/io.js'
-import { writeKey, writeKeys, writeRevoked } from '../../src/cli/keys.js'
+import { writeCreatedKey, writeKeys, writeRevoked } from '../../src/cli/keys.js'
 import { runCli, type Actions } from '../../src/cli/program.js'
 import { createProgress } from '../../src/cli/progress.js'
 import { createRejectReport, writeReplaySummary, type ReplaySummary } from '../../src/cli/replay.js'
@@ -167,11 +167,11 @@ describe('what the other commands print', () => {
 
   it('gives the secret of a new key on stdout alone', () => {
     const io = capture()
-    expect(writeKey(io, key, 'zh_secret', { json: false })).toBe(0)
+    expect(writeCreatedKey(io, key, 'zh_secret', { json: false })).toBe(0)
     expect(io.out()).toBe('zh_secret\n')
     expect(io.err()).toContain('hospital:h-007')
     const asJson = capture()
-    writeKey(asJson, key, 'zh_secret', { json: true })
+    writeCreatedKey(asJson, key, 'zh_secret', { json: true })
     expect(JSON.parse(asJson.out())).toEqual({ key_id: 'k-1', role: 'hospital', hospital_id: 'h-007', created_at: '2026-11-20T00:00:00.000Z', secret: 'zh_secret' })
   })
 

@@ -76,7 +76,8 @@ export function connect(options: ConnectionOptions): Connection {
       const [first] = items
       if (first === undefined) return
       const columns = Object.keys(toRow(first))
-      await run(`inserting ${items.length} rows into ${table}`, (signal) => insert({ table, token, columns, rows: inTurns(items, toRow, signal), signal }))
+      await run(`inserting ${items.length} rows into ${table}`, (signal) =>
+        insert({ table, token, columns, rows: inTurns(items, toRow, signal), signal }))
     },
     ping: () => run('a ping', async (abort_signal) => {
       const answer = await client.ping({ select: true, abort_signal })
@@ -114,7 +115,8 @@ function openDirectory(path: string | undefined, where: string): ReturnType<type
   try {
     return createChdbConnection(path === undefined ? {} : { path })
   } catch (error) {
-    throw new HistoryFault(`${where} cannot open its data directory: ${error instanceof Error ? error.message : 'unknown error'}`, 'OPEN', false, { cause: error })
+    const why = error instanceof Error ? error.message : 'unknown error'
+    throw new HistoryFault(`${where} cannot open its data directory (is another process using it?): ${why}`, 'OPEN', false, { cause: error })
   }
 }
 

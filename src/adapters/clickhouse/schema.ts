@@ -69,7 +69,9 @@ export const bootstrap = (l: Layout): string[] => [
 ) ENGINE = ${engine(l, 'schema_migrations', 'ReplacingMergeTree', 'all')} ORDER BY version`,
 ]
 
-function table(l: Layout, name: Table, columns: string, body: { kind: string; partition?: string; orderBy: string; shardBy: string; settings?: string }): string[] {
+interface Body { kind: string; partition?: string; orderBy: string; shardBy: string; settings?: string }
+
+function table(l: Layout, name: Table, columns: string, body: Body): string[] {
   const partition = body.partition === undefined ? '' : `PARTITION BY ${body.partition} `
   const local = `CREATE TABLE IF NOT EXISTS ${storage(l, name)}${onCluster(l)} (${columns}
 ) ENGINE = ${engine(l, name, body.kind)} ${partition}ORDER BY ${body.orderBy} TTL ${ttlOf(name, l.retention)}
@@ -151,7 +153,8 @@ const DECISIONS = `
   decision String CODEC(ZSTD(1)),
   review Nullable(String) CODEC(ZSTD(1)),
   features Map(LowCardinality(String), Float64) ALIAS mapApply((name, json) -> (name, multiIf(json = 'true', 1, json = 'false', 0, toFloat64(json))),
-    mapFilter((name, json) -> NOT startsWith(json, '"') AND json != 'null', ${RAW_FEATURES})) COMMENT 'numbers, and booleans as 0 or 1; a missing feature has no key',
+    mapFilter((name, json) -> NOT startsWith(json, '"') AND json != 'null', ${RAW_FEATURES}))
+    COMMENT 'numbers, and booleans as 0 or 1; a missing feature has no key',
   feature_texts Map(LowCardinality(String), String) ALIAS mapApply((name, json) -> (name, JSONExtractString(json)),
     mapFilter((name, json) -> startsWith(json, '"'), ${RAW_FEATURES}))`
 
@@ -195,5 +198,8 @@ export const MIGRATIONS: readonly Migration[] = [
       kind: 'ReplacingMergeTree', partition: 'toYYYYMM(decided_at)', orderBy: '(seq, event_id)', shardBy: 'event_id', settings: POINT_READS,
     }),
   },
-  { version: 3, name: 'holds', statements: (l) => table(l, 'holds', HOLDS, { kind: 'AggregatingMergeTree', orderBy: 'hold_id', shardBy: 'hold_id' }) },
+  {
+    version: 3, name: 'holds',
+    statements: (l) => table(l, 'holds', HOLDS, { kind: 'AggregatingMergeTree', orderBy: 'hold_id', shardBy: 'hold_id' }),
+  },
 ]

@@ -1,45 +1,53 @@
-import { createReadStream, type ReadStream } from 'node:fs'
-import { mkdir, open, readdir, readFile, stat, truncate, writeFile, rename, type FileHandle } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, open, stat, unlink, type FileHandle } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Recorded } from '../../ports/history-store.js'
 import type { Journal } from '../../ports/journal.js'
+import { syncDirectory } from './durable-file.js'
 import { IdIndex } from './id-index.js'
-import { decodeFrame, encodeFrame, frameEnd } from './segment.js'
+import { indexFileOf, saveIndex } from './segment-index.js'
+import { decodeFrame, encodeFrame } from './segment.js'
+import { endOf, loadSegments, segmentFile, type Segment } from './segments.js'
 
 export interface FileJournalOptions {
   dir: string
-  /** A segment is closed once it has grown past this. */
+  /** A segment is closed once it has grown past this; at most 3 GiB. */
   segmentBytes?: number
   /** Newest records kept in memory, so that readers that keep up never touch the disk. */
   tailRecords?: number
   /** A record of this id that is no longer in the files (see `retire`), for repeats of old events. */
   older?: (eventId: string) => Promise<Recorded | undefined>
+  /** Called once, when nothing can be appended any more. */
+  onFault?: (fault: Error) => void
 }
 
-interface Segment { first: number; file: string; /** Byte offset of each record. */ offsets: number[] }
-interface Waiting { frame: Buffer; record: Recorded; settle: { resolve: () => void; reject: (fault: unknown) => void } }
+interface Waiting { frame: Buffer; seq: number; settle: { resolve: () => void; reject: (fault: unknown) => void } }
 
+/** Records read from a file at once. */
 const CHUNK_RECORDS = 2_000
 
 /**
  * Opens the journal: an append-only run of files. Appends are written in groups, one fdatasync each (group commit), so that
  * a record is durable against a power cut and a busy second costs few syncs. A torn tail, which was never acknowledged, is
- * cut off. A write fault is final: every later append rejects, the process must not go on giving out decisions.
+ * cut off. A write fault is final: what a failed sync left on the disk cannot be known, so the process must not go on.
  */
-export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailRecords = 20_000, older }: FileJournalOptions): Promise<Journal> {
+export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailRecords = 20_000, older, onFault }: FileJournalOptions): Promise<Journal> {
   await mkdir(dir, { recursive: true, mode: 0o700 })
+  await syncDirectory(dirname(dir))
   const ids = new IdIndex()
-  const segments = await loadSegments(dir, ids)
-  let next = (() => { const last = segments.at(-1); return last ? last.first + last.offsets.length : 1 })()
+  const { segments, retired } = await loadSegments(dir, ids)
+  const pathOf = ({ file }: { file: string }): string => join(dir, file)
+  const last = segments.at(-1), lastRetired = retired.at(-1)
+  let next = last ? endOf(last) : lastRetired ? lastRetired.first + lastRetired.count : 1
   let durableSeq = next - 1
-  let size = segments.length > 0 ? (await stat(join(dir, segments.at(-1)?.file ?? ''))).size : 0
-  let handle: FileHandle | undefined = segments.length > 0 ? await open(join(dir, segments.at(-1)?.file ?? ''), 'a') : undefined
+  let handle: FileHandle | undefined = last && await open(pathOf(last), 'a', 0o600)
   let waiting: Waiting[] = []
   let writing: Promise<void> | undefined
-  let fault: unknown
+  let fault: Error | undefined
+  let closed = false
   /** Newest records by position modulo its length; records in flight are in here too. */
   const tail: (Recorded | undefined)[] = Array.from({ length: tailRecords })
   const inFlight = new Map<number, Promise<void>>()
+  const firstSeq = (): number => segments[0]?.first ?? next
 
   async function flush(): Promise<void> {
     // Whatever is appended in this turn of the event loop goes in one group.
@@ -49,49 +57,62 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
       waiting = []
       try {
         await writeGroup(group)
-        durableSeq = group.at(-1)?.record.seq ?? durableSeq
-        for (const { settle, record } of group) { inFlight.delete(record.seq); settle.resolve() }
+        durableSeq = group.at(-1)?.seq ?? durableSeq
+        for (const { settle, seq } of group) { inFlight.delete(seq); settle.resolve() }
       } catch (failure) {
-        fault = failure
-        for (const { settle } of [...group, ...waiting]) settle.reject(failure)
+        fault = new Error('the journal cannot be written any more', { cause: failure })
+        for (const { settle } of [...group, ...waiting]) settle.reject(fault)
         waiting = []
+        onFault?.(fault)
       }
     }
     writing = undefined
   }
 
   async function writeGroup(group: readonly Waiting[]): Promise<void> {
-    if (!handle || size > segmentBytes) await roll(group[0]?.record.seq ?? next)
-    const segment = segments.at(-1)
-    if (!handle || !segment) throw new Error('the journal has no open segment')
-    for (const { frame } of group) { segment.offsets.push(size); size += frame.length }
-    await handle.appendFile(Buffer.concat(group.map((w) => w.frame)))
-    await handle.datasync()
+    const open = segments.at(-1)
+    const segment = handle && open && open.bytes <= segmentBytes ? open : await roll(group[0]?.seq ?? next)
+    const offsets = segment.offsets as number[]
+    let bytes = segment.bytes
+    for (const { frame } of group) { offsets.push(bytes); bytes += frame.length }
+    await handle?.appendFile(Buffer.concat(group.map((w) => w.frame)))
+    await handle?.datasync()
+    segment.bytes = bytes
   }
 
-  async function roll(first: number): Promise<void> {
+  /** Closes the last segment, with its index, and begins the one whose first record is `first`. */
+  async function roll(first: number): Promise<Segment> {
     const full = segments.at(-1)
     await handle?.close()
-    if (full) await saveIndex(dir, full, ids)
-    const file = `${String(first).padStart(12, '0')}.journal`
-    handle = await open(join(dir, file), 'a', 0o600)
-    segments.push({ first, file, offsets: [] })
-    size = 0
+    handle = undefined
+    if (full) {
+      await saveIndex(join(dir, indexFileOf(full.file)), full.first, full.offsets, ids)
+      full.offsets = Uint32Array.from(full.offsets)
+    }
+    const segment: Segment = { first, file: segmentFile(first), offsets: [], bytes: 0 }
+    handle = await open(pathOf(segment), 'a', 0o600)
+    await syncDirectory(dir)
+    segments.push(segment)
+    return segment
   }
 
-  async function load(seq: number): Promise<Recorded | undefined> {
+  async function load(seq: number, eventId: string): Promise<Recorded | undefined> {
     const recent = tail[seq % tailRecords]
     if (recent?.seq === seq) return recent
-    for await (const [record] of read(seq, seq)) return record
-    return undefined
+    try {
+      if (seq >= firstSeq()) return (await fromFile(seq, seq))[0]
+    } catch (failure) {
+      // Retired between the look at the list and the look at the file.
+      if (seq >= firstSeq()) throw failure
+    }
+    return older?.(eventId)
   }
 
   async function* read(fromSeq: number, toSeq = durableSeq): AsyncGenerator<Recorded[]> {
-    let seq = Math.max(fromSeq, segments[0]?.first ?? 1)
     const end = Math.min(toSeq, durableSeq)
-    while (seq <= end) {
-      const chunk = tail[seq % tailRecords]?.seq === seq ? fromTail(seq, end) : await fromFile(seq, Math.min(end, seq + CHUNK_RECORDS - 1))
-      if (chunk.length === 0) throw new Error(`the journal has no record ${seq} although it should`)
+    for (let seq = fromSeq; seq <= end;) {
+      if (seq < firstSeq()) throw new RangeError(`record ${seq} is no longer in the journal, which begins at ${firstSeq()}`)
+      const chunk = tail[seq % tailRecords]?.seq === seq ? fromTail(seq, end) : await fromFile(seq, end)
       seq += chunk.length
       yield chunk
     }
@@ -107,17 +128,18 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
     return chunk
   }
 
+  /** At least one record from `seq` on, at most a chunk, all of one segment; none beyond `end`, which must be durable. */
   async function fromFile(seq: number, end: number): Promise<Recorded[]> {
     const segment = segments.findLast((s) => s.first <= seq)
-    if (!segment) return []
-    const index = seq - segment.first
-    const last = Math.min(end - segment.first, segment.offsets.length - 1)
-    const start = segment.offsets[index] ?? 0
-    const bytes = await readRange(join(dir, segment.file), start, segment.offsets[last + 1])
+    if (!segment || seq >= endOf(segment)) throw new Error(`record ${seq} is in no file of ${dir}`)
+    const from = seq - segment.first
+    const count = Math.min(end - seq + 1, CHUNK_RECORDS, segment.offsets.length - from)
+    const start = segment.offsets[from] ?? 0
+    const bytes = await readRange(pathOf(segment), start, segment.offsets[from + count] ?? segment.bytes)
     const chunk: Recorded[] = []
-    for (let at = 0; chunk.length <= last - index;) {
+    for (let at = 0; chunk.length < count;) {
       const frame = decodeFrame(bytes, at)
-      if (!frame) throw new Error(`record ${seq + chunk.length} in ${segment.file} is damaged`)
+      if (!frame) throw new Error(`record ${seq + chunk.length} in ${pathOf(segment)} is damaged at byte ${start + at}`)
       chunk.push(frame.record)
       at = frame.next
     }
@@ -128,27 +150,46 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
     find(eventId) {
       const seq = ids.find(eventId)
       if (seq === 0) return undefined
-      const durable = inFlight.get(seq) ?? Promise.resolve()
-      return durable.then(() => (seq < (segments[0]?.first ?? 1) ? older?.(eventId) : load(seq)))
+      return (inFlight.get(seq) ?? Promise.resolve()).then(() => load(seq, eventId))
     },
     append(entry) {
+      if (fault) throw fault
+      if (closed) throw new Error('the journal is closed')
       const record: Recorded = { seq: next++, ...entry }
       ids.add(record.seq, record.event.eventId)
       tail[record.seq % tailRecords] = record
-      const durable = fault === undefined
-        ? new Promise<void>((resolve, reject) => { waiting.push({ frame: encodeFrame(record), record, settle: { resolve, reject } }) })
-        : Promise.reject(new Error('the journal cannot be written any more', { cause: fault }))
+      const durable = new Promise<void>((resolve, reject) => { waiting.push({ frame: encodeFrame(record), seq: record.seq, settle: { resolve, reject } }) })
       inFlight.set(record.seq, durable)
       durable.catch(() => undefined) // the caller awaits it; a rejection must not be unhandled when nobody does
       writing ??= flush()
       return { seq: record.seq, durable }
     },
     read,
-    get firstSeq() { return segments[0]?.first ?? 1 },
+    async retire(beforeSeq, ages) {
+      const given: Segment[] = []
+      for (let second = segments[1]; second && second.first <= beforeSeq; second = segments[1]) {
+        const [oldest] = segments
+        if (!oldest || (await stat(pathOf(oldest))).mtimeMs >= ages.records) break
+        segments.shift()
+        retired.push({ first: oldest.first, count: oldest.offsets.length, file: indexFileOf(oldest.file) })
+        given.push(oldest)
+        await unlink(pathOf(oldest))
+      }
+      for (let [oldest] = retired; oldest; [oldest] = retired) {
+        if ((await stat(pathOf(oldest))).mtimeMs >= ages.ids) break
+        ids.forget(oldest.first + oldest.count)
+        retired.shift()
+        await unlink(pathOf(oldest))
+      }
+      return given.reduce((records, { offsets }) => records + offsets.length, 0)
+    },
+    get firstSeq() { return firstSeq() },
     get lastSeq() { return next - 1 },
     get durableSeq() { return durableSeq },
     get pending() { return inFlight.size },
+    get fault() { return fault },
     async close() {
+      closed = true
       await writing
       await handle?.close()
       handle = undefined
@@ -156,65 +197,17 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
   }
 }
 
-// ---- opening
-
-async function loadSegments(dir: string, ids: IdIndex): Promise<Segment[]> {
-  const files = (await readdir(dir)).filter((f) => f.endsWith('.journal')).sort()
-  const segments: Segment[] = []
-  for (const [i, file] of files.entries()) {
-    const first = Number(file.slice(0, 12))
-    const offsets = (i < files.length - 1 ? await loadIndex(dir, file, first, ids) : undefined) ?? await scan(join(dir, file), first, ids, i === files.length - 1)
-    segments.push({ first, file, offsets })
-  }
-  return segments.filter((s, i) => s.offsets.length > 0 || i === segments.length - 1)
-}
-
-/** Reads a whole segment frame by frame. The last one may end in a torn frame, which is cut off. */
-async function scan(path: string, first: number, ids: IdIndex, mayBeTorn: boolean): Promise<number[]> {
-  const bytes = await readFile(path)
-  const offsets: number[] = []
-  let at = 0
-  while (at < bytes.length) {
-    const frame = frameEnd(bytes, at) === undefined ? undefined : decodeFrame(bytes, at)
-    if (!frame) {
-      if (!mayBeTorn) throw new Error(`${path} is damaged at byte ${at}`)
-      await truncate(path, at)
-      break
+async function readRange(path: string, start: number, end: number): Promise<Buffer> {
+  const file = await open(path, 'r')
+  try {
+    const bytes = Buffer.allocUnsafe(end - start)
+    for (let got = 0; got < bytes.length;) {
+      const { bytesRead } = await file.read(bytes, got, bytes.length - got, start + got)
+      if (bytesRead === 0) throw new Error(`${path} ends at byte ${start + got}, before the record that was asked for`)
+      got += bytesRead
     }
-    ids.add(first + offsets.length, frame.record.event.eventId)
-    offsets.push(at)
-    at = frame.next
+    return bytes
+  } finally {
+    await file.close()
   }
-  return offsets
-}
-
-/** A closed segment's ids and offsets: three words per record. A start reads these instead of the segment. */
-async function saveIndex(dir: string, segment: Segment, ids: IdIndex): Promise<void> {
-  const words = new Uint32Array(segment.offsets.length * 3)
-  segment.offsets.forEach((offset, i) => {
-    const { hi, lo } = ids.hashOf(segment.first + i)
-    words.set([hi, lo, offset], i * 3)
-  })
-  const path = join(dir, `${segment.file}.index`)
-  await writeFile(`${path}.new`, words, { mode: 0o600 })
-  await rename(`${path}.new`, path)
-}
-
-async function loadIndex(dir: string, file: string, first: number, ids: IdIndex): Promise<number[] | undefined> {
-  const bytes = await readFile(join(dir, `${file}.index`)).catch(() => undefined)
-  if (!bytes) return undefined
-  const words = new Uint32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
-  const offsets: number[] = []
-  for (let i = 0; i < words.length; i += 3) {
-    ids.addHash(first + offsets.length, words[i] ?? 0, words[i + 1] ?? 0)
-    offsets.push(words[i + 2] ?? 0)
-  }
-  return offsets
-}
-
-async function readRange(path: string, start: number, end: number | undefined): Promise<Buffer> {
-  const stream: ReadStream = createReadStream(path, end === undefined ? { start } : { start, end: end - 1 })
-  const chunks: Buffer[] = []
-  for await (const chunk of stream) chunks.push(chunk as Buffer)
-  return Buffer.concat(chunks)
 }

@@ -6,9 +6,12 @@ import type { Recorded } from '../../ports/history-store.js'
  * the record's head with its event, the decision's exact bytes (or nothing), the review (or nothing).
  */
 const FRAME_HEAD = 8
+const NEW_LINE = 10
+/** How every payload begins: what a search for whole records in damaged bytes looks for. */
+const PAYLOAD_START = '{"seq":'
 
-export function encodeFrame({ decision, review, ...head }: Recorded): Buffer {
-  const payload = Buffer.from(`${JSON.stringify(head)}\n${decision ?? ''}\n${review ? JSON.stringify(review) : ''}`)
+export function encodeFrame({ seq, decision, review, ...head }: Recorded): Buffer {
+  const payload = Buffer.from(`${JSON.stringify({ seq, ...head })}\n${decision ?? ''}\n${review ? JSON.stringify(review) : ''}`)
   const frame = Buffer.allocUnsafe(FRAME_HEAD + payload.length)
   frame.writeUInt32LE(payload.length, 0)
   frame.writeUInt32LE(crc32(payload), 4)
@@ -18,20 +21,37 @@ export function encodeFrame({ decision, review, ...head }: Recorded): Buffer {
 
 /** The record that starts at `at`, and where the next one does. Undefined when it is torn or damaged. */
 export function decodeFrame(bytes: Buffer, at: number): { record: Recorded; next: number } | undefined {
-  const next = frameEnd(bytes, at)
-  if (next === undefined) return undefined
-  const payload = bytes.subarray(at + FRAME_HEAD, next)
-  if (crc32(payload) !== bytes.readUInt32LE(at + 4)) return undefined
+  const payload = payloadAt(bytes, at)
+  if (!payload) return undefined
   const [head, decision, review] = payload.toString('utf8').split('\n')
   const record = JSON.parse(head ?? '') as Recorded
   if (decision) record.decision = decision
   if (review) record.review = JSON.parse(review) as NonNullable<Recorded['review']>
-  return { record, next }
+  return { record, next: at + FRAME_HEAD + payload.length }
 }
 
-/** Where the frame at `at` ends; undefined when the bytes end before it does. */
-export function frameEnd(bytes: Buffer, at: number): number | undefined {
+/** Position and event id of the record at `at`, without the cost of its decision and review. Undefined when torn or damaged. */
+export function decodeHead(bytes: Buffer, at: number): { seq: number; eventId: string; next: number } | undefined {
+  const payload = payloadAt(bytes, at)
+  if (!payload) return undefined
+  const { seq, event } = JSON.parse(payload.toString('utf8', 0, payload.indexOf(NEW_LINE))) as Recorded
+  return { seq, eventId: event.eventId, next: at + FRAME_HEAD + payload.length }
+}
+
+/** Whether a whole record stands anywhere from `at` on: then what is before it was damaged, not torn off by a crash. */
+export function holdsRecord(bytes: Buffer, at: number): boolean {
+  for (let found = bytes.indexOf(PAYLOAD_START, at); found >= 0; found = bytes.indexOf(PAYLOAD_START, found + 1)) {
+    if (found >= at + FRAME_HEAD && payloadAt(bytes, found - FRAME_HEAD)) return true
+  }
+  return false
+}
+
+function payloadAt(bytes: Buffer, at: number): Buffer | undefined {
   if (at + FRAME_HEAD > bytes.length) return undefined
-  const end = at + FRAME_HEAD + bytes.readUInt32LE(at)
-  return end > bytes.length ? undefined : end
+  const length = bytes.readUInt32LE(at)
+  const end = at + FRAME_HEAD + length
+  // No record is empty; zeros, which some file systems leave behind after a power cut, would look like one.
+  if (length === 0 || end > bytes.length) return undefined
+  const payload = bytes.subarray(at + FRAME_HEAD, end)
+  return crc32(payload) === bytes.readUInt32LE(at + 4) ? payload : undefined
 }

@@ -23,7 +23,8 @@ export interface KafkaEventLogOptions {
 
 /** The event log on a Kafka cluster (decision 0005). Connects when first used; nothing is sent before. */
 export function createKafkaEventLog(options: KafkaEventLogOptions): EventLog {
-  const { brokers, clientId, log, onCrash = () => undefined, partitions = 6, sessionTimeoutMs = 10_000, maxInFlightBytes = 32 * 1024 * 1024 } = options
+  const { brokers, clientId, log, onCrash = () => undefined } = options
+  const { partitions = 6, sessionTimeoutMs = 10_000, maxInFlightBytes = 32 * 1024 * 1024 } = options
   const connection = { brokers, clientId, log }
   const admin = adminAccess(connection)
   const publisher = createPublisher(connection)

@@ -8,17 +8,19 @@ const MAX_MESSAGES = 1_000
 const MAX_BYTES = 768 * 1024
 /** Record framing of one message in a batch, rounded up. */
 const MESSAGE_OVERHEAD_BYTES = 70
-/** How long a message may wait for its acknowledgement before the caller is told. */
+/** How long a message may wait for its acknowledgement, its time in the queue included, before the caller is told. */
 const DELIVERY_TIMEOUT_MS = 30_000
 
 /** Errors that no retry can heal. */
-const PERMANENT = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED', 'INVALID_RECORD'])
+const PERMANENT = new Set([
+  'MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED', 'INVALID_RECORD',
+])
 const isPermanent = (error: unknown): boolean => PERMANENT.has(protocolErrorOf(error) ?? '')
 
 /** A piece of one publish call. */
 interface Parcel { topic: Topic; messages: OutMessage[]; bytes: number; call: Call }
 /** Whom to tell. */
-interface Call { parcelsLeft: number; resolve(): void; reject(error: Error): void }
+interface Call { parcelsLeft: number; publishedAt: number; resolve(): void; reject(error: Error): void }
 
 export interface Publisher {
   publish(topic: Topic, messages: readonly OutMessage[]): Promise<void>
@@ -50,7 +52,9 @@ export function createPublisher(connection: Connection): Publisher {
 
   const send = async (load: readonly Parcel[]) => {
     const topicMessages = load.map(({ topic, messages }) => ({ topic, messages }))
-    for (let failures = 0, deadline = Date.now() + DELIVERY_TIMEOUT_MS; ; failures++) {
+    // The head is the oldest. What waits behind it through an outage gets one try, not its turn of as long a wait.
+    const deadline = (load[0]?.call.publishedAt ?? 0) + DELIVERY_TIMEOUT_MS
+    for (let failures = 0; ; failures++) {
       try {
         producer ??= connect()
         await (await producer).sendBatch({ acks: -1, topicMessages })
@@ -95,7 +99,7 @@ export function createPublisher(connection: Connection): Publisher {
     publish: (topic, messages) => new Promise<void>((resolve, reject) => {
       if (closed) { reject(new Error('The event log is closed')); return }
       if (messages.length === 0) { resolve(); return }
-      const call = { parcelsLeft: 0, resolve, reject }
+      const call = { parcelsLeft: 0, publishedAt: Date.now(), resolve, reject }
       const parcels = packParcels(topic, messages, call)
       call.parcelsLeft = parcels.length
       queue.push(...parcels)

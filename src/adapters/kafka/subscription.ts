@@ -24,7 +24,7 @@ const HEARTBEAT_MS = 1_000
 const MAX_WAIT_MS = 250
 const MAX_BYTES_PER_PARTITION = 1024 * 1024
 const PARTITIONS_AT_ONCE = 8
-/** After so long without an answer to a fetch we say that nothing is being read. */
+/** After so long without an answer to a fetch or, during a long batch, to a heartbeat we say that nothing is being read. */
 const QUIET_MS = 10_000
 /** After so long kafkajs is taken for stuck. Longer than any rebalance (60 s), in which nothing is fetched either. */
 const STUCK_MS = 90_000
@@ -47,7 +47,7 @@ export async function openSubscription(
   let assigned: readonly number[] = []
   let fault: Error | undefined
   let crashes = 0
-  let lastFetchAt = Date.now()
+  let aliveAt = Date.now()
 
   const eachBatch = async (payload: EachBatchPayload): Promise<void> => {
     if (stopping.signal.aborted) return
@@ -76,7 +76,9 @@ export async function openSubscription(
     const consumer = await newConsumer(settings, group)
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => { assigned = payload.memberAssignment[topic] ?? [] })
     // Joining alone proves little: a message that kafkajs cannot read breaks each new consumer at its first fetch.
-    consumer.on(consumer.events.FETCH, () => { fault = undefined; crashes = 0; lastFetchAt = Date.now() })
+    const alive = () => { fault = undefined; crashes = 0; aliveAt = Date.now() }
+    consumer.on(consumer.events.FETCH, alive)
+    consumer.on(consumer.events.HEARTBEAT, alive)
     consumer.on(consumer.events.CRASH, ({ payload }) => { crashed(consumer, payload.error) })
     try {
       await consumer.connect()
@@ -118,13 +120,13 @@ export async function openSubscription(
   }
 
   const watch = () => {
-    if (current === undefined || turns.size > 0) lastFetchAt = Date.now()
-    const quietMs = Date.now() - lastFetchAt
-    if (quietMs > STUCK_MS && current !== undefined) {
+    const quietMs = Date.now() - aliveAt
+    if (quietMs > QUIET_MS && fault === undefined) report(new Error(`no answer from the brokers for ${quietMs} ms`))
+    if (quietMs > STUCK_MS && current !== undefined && turns.size === 0) {
       // It may hang there for ever: nobody waits for it.
       void current.disconnect().catch(() => undefined)
       crashed(current, new Error(`kafkajs has fetched nothing for ${quietMs} ms`))
-    } else if (quietMs > QUIET_MS && fault === undefined) report(new Error(`nothing was fetched for ${quietMs} ms`))
+    }
   }
 
   let reopening: Promise<void> = Promise.resolve()

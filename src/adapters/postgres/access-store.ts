@@ -39,7 +39,8 @@ export function createAccessStore(pool: Pool): AccessStore {
 /** Writes one entry, in the caller's transaction where there is one. */
 export async function appendAudit(client: Pool | PoolClient, entry: AuditEntry): Promise<void> {
   const { at, by, action, subject, detail } = entry
-  await client.query('INSERT INTO audit_log (at, by, action, subject, detail) VALUES ($1, $2, $3, $4, $5)', [at, by, action, subject, JSON.stringify(detail)])
+  const values = [at, by, action, subject, JSON.stringify(detail)]
+  await client.query('INSERT INTO audit_log (at, by, action, subject, detail) VALUES ($1, $2, $3, $4, $5)', values)
 }
 
 /** The audit log in PostgreSQL; the table itself refuses updates and deletes. */

@@ -21,7 +21,8 @@ const INSERT = `
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::text[])
   ON CONFLICT (hold_id) DO NOTHING`
 
-// The first cancellation that names a hold ends it. Rows are locked in one order everywhere, so two processes do not deadlock.
+// The first cancellation that names a hold ends it. One from before the hold was placed does not: cancellations are applied
+// again on recovery, and the order may have been asked for again since. Rows are locked in one order everywhere, so two processes do not deadlock.
 // OFFSET 0 keeps each look-up apart, by index: joined, PostgreSQL would read every active hold while it has no statistics.
 const CANCEL = `
   WITH c AS (
@@ -29,10 +30,10 @@ const CANCEL = `
     WITH ORDINALITY AS c(order_id, hospital_id, schedule_id, reason, at, n)),
   named AS (
     SELECT h.hold_id, c.reason, c.at, c.n FROM c CROSS JOIN LATERAL (
-      SELECT hold_id FROM holds WHERE order_id = c.order_id AND status = 'active' OFFSET 0) h
+      SELECT hold_id FROM holds WHERE order_id = c.order_id AND status = 'active' AND placed_at <= c.at OFFSET 0) h
     UNION ALL
     SELECT h.hold_id, c.reason, c.at, c.n FROM c CROSS JOIN LATERAL (
-      SELECT hold_id FROM holds WHERE hospital_id = c.hospital_id AND schedule_id = c.schedule_id AND status = 'active' OFFSET 0) h),
+      SELECT hold_id FROM holds WHERE hospital_id = c.hospital_id AND schedule_id = c.schedule_id AND status = 'active' AND placed_at <= c.at OFFSET 0) h),
   first AS (SELECT DISTINCT ON (hold_id) hold_id, reason, at, n FROM named ORDER BY hold_id, n),
   locked AS (SELECT hold_id FROM holds WHERE hold_id IN (SELECT hold_id FROM first) AND status = 'active' ORDER BY hold_id FOR UPDATE)
   UPDATE holds h SET status = 'cancelled', resolved_at = first.at, resolved_by = '${BY_PLATFORM}', reason = first.reason

@@ -5,7 +5,7 @@ import type { Log } from './pool.js'
 type Loader = Exclude<NonNullable<RunnerOption['migrationLoaderStrategies']>[number]['loader'], string>
 type Actions = Awaited<ReturnType<Loader>>[number]['actions']
 
-/** Node's own import, where the package's default would transpile again and write a cache beside node_modules. */
+/** Node's own import: the package's default would transpile our compiled migrations once more. */
 const load: Loader = (paths) => Promise.all(paths.map(async (path) => {
   const actions = await import(pathToFileURL(path).href) as Actions
   return { id: path, filePaths: [path], actions }

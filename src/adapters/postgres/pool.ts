@@ -1,5 +1,7 @@
 import pg from 'pg'
 
+export type Pool = pg.Pool
+
 /** What these adapters need of a logger; pino's has it. */
 export interface Log {
   info(fields: object, message: string): void

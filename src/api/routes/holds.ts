@@ -17,6 +17,8 @@ interface HoldView {
 
 const PAGE = { default: 50, max: 200 }
 /** A free text ends in a store: what looks like an ID number or a mobile number does not belong in it. */
+/** A reason is words: no control characters (PostgreSQL cannot store NUL), no identity. */
+const CONTROL = /\p{Cc}/u
 const IDENTITY = /\d{15}|(?<!\d)1[3-9]\d{9}(?!\d)/
 type Deps = Pick<ApiDeps, 'enforcement' | 'audit' | 'now'>
 type Resolve = FastifyRequest<{ Params: { hold_id: string }; Body: { reason: string } }>
@@ -79,6 +81,7 @@ export function holdRoutes(route: Route, deps: Deps): void {
 async function resolve({ enforcement, audit, now }: Deps, to: 'released' | 'rejected', request: Resolve, reply: FastifyReply): Promise<FastifyReply> {
   const { hold_id: holdId } = request.params
   const { reason } = request.body
+  if (CONTROL.test(reason)) return sendProblem(reply, 'bad-request', { errors: [{ path: '/reason', message: 'one line of plain words is expected' }] })
   if (IDENTITY.test(reason)) return sendProblem(reply, 'bad-request', { errors: [{ path: '/reason', message: 'must not hold an ID or phone number' }] })
   const by = callerOf(request).id
   const at = now()

@@ -137,6 +137,18 @@ export function enforcementStoreSuite(fixture: () => Promise<EnforcementFixture>
       expect(await all(store)).toHaveLength(1)
     })
 
+    it('ends no hold that was placed later, so that an old cancellation may be applied again', async () => {
+      const store = await fresh()
+      const old: Cancellation[] = [{ orderId: 'o', reason: 'booking.cancelled', at: T0 + 5 }, { hospitalId: 'h-007', scheduleId: 's-1', reason: 'schedule.stopped', at: T0 + 5 }]
+      await place(store, aHold('before', { orderId: 'o', placedAt: T0 + 5 }))
+      await cancel(store, ...old)
+      await place(store, aHold('since', { orderId: 'o', placedAt: T0 + 6 }))
+      await cancel(store, ...old)
+      expect((await store.get('before'))?.status).toBe('cancelled')
+      expect((await store.get('since'))?.status).toBe('active')
+      expect(await all(store)).toHaveLength(1)
+    })
+
     it('leaves a hold that has ended as it is', async () => {
       const store = await fresh()
       await place(store, aHold('1'))
@@ -256,9 +268,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   // A hold's fields follow from its id: the same id is never placed with other contents.
   id.map((i): Step => ({ do: 'place', hold: aHold(i, {
     orderId: `o-${Number(i) % 2}`, scheduleId: Number(i) < 3 ? 's-1' : 's-2',
-    expiresAt: T0 + Number(i) * 5, onExpiry: i === '4' ? 'return_to_pool' : 'confirm',
+    placedAt: T0 + Number(i) * 3, expiresAt: T0 + Number(i) * 5, onExpiry: i === '4' ? 'return_to_pool' : 'confirm',
   }) })),
-  fc.record({ do: fc.constant('resolve' as const), id, to: fc.constantFrom<'released' | 'rejected'>('released', 'rejected'), by: fc.constantFrom('anna', 'bert'), at }),
+  fc.record({ do: fc.constant('resolve' as const), id, at, by: fc.constantFrom('anna', 'bert'), to: fc.constantFrom<'released' | 'rejected'>('released', 'rejected') }),
   fc.record({ do: fc.constant('expire' as const), now: at, limit: fc.integer({ min: 1, max: 3 }) }),
   fc.record({ do: fc.constant('cancel' as const), cancellation: fc.oneof(
     fc.record({ orderId: fc.constantFrom('o-0', 'o-1'), reason: fc.constant('dead'), at }),
@@ -300,7 +312,7 @@ function play(model: Map<string, HoldState>, s: Step): number {
     }
     case 'cancel': {
       const c = s.cancellation
-      const named = active.filter((h) => ('orderId' in c ? h.orderId === c.orderId : h.hospitalId === c.hospitalId && h.scheduleId === c.scheduleId))
+      const named = active.filter((h) => h.placedAt <= c.at && ('orderId' in c ? h.orderId === c.orderId : h.hospitalId === c.hospitalId && h.scheduleId === c.scheduleId))
       return named.reduce((n, h) => n + end(h, 'cancelled', 'platform', c.reason, c.at), 0)
     }
   }

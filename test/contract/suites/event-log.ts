@@ -41,7 +41,9 @@ export function describeEventLog(name: string, start: () => Promise<EventLogFixt
       const log = open()
       const world = newWorld()
       const bytes = randomBytes(2_000)
-      await log.publish(TOPIC, [world.message('k-1', bytes, { reason: '名 [{"path":"/type"}]' }), world.message(null, 'text 文'), world.message('k-2', '')])
+      await log.publish(TOPIC, [
+        world.message('k-1', bytes, { reason: '名 [{"path":"/type"}]' }), world.message(null, 'text 文'), world.message('k-2', ''),
+      ])
       const seen = collector(world)
       const subscription = await log.subscribe(TOPIC, world.group, seen.handler)
       await vi.waitFor(() => { expect(seen.messages).toHaveLength(3) }, { timeout: 20_000 })
@@ -58,14 +60,14 @@ export function describeEventLog(name: string, start: () => Promise<EventLogFixt
     test('keeps the order of each key over many calls', async () => {
       const log = open()
       const world = newWorld()
-      const calls = Array.from({ length: 100 }, (_, call) => log.publish(TOPIC, Array.from({ length: 20 }, (_, key) => world.message(`k${key}`, String(call)))))
+      const calls = range(100).map(call => log.publish(TOPIC, range(20).map(key => world.message(`k${key}`, String(call)))))
       await Promise.all(calls)
       const seen = collector(world)
       await log.subscribe(TOPIC, world.group, seen.handler).then(async subscription => {
         await vi.waitFor(() => { expect(seen.messages).toHaveLength(2_000) }, { timeout: 20_000 })
         await subscription.stop()
       })
-      const inOrder = Array.from({ length: 100 }, (_, call) => String(call))
+      const inOrder = range(100).map(String)
       for (let key = 0; key < 20; key++) {
         expect(seen.messages.filter(message => message.key?.toString() === `k${key}`).map(({ value }) => value?.toString())).toEqual(inOrder)
       }
@@ -214,7 +216,8 @@ function newWorld() {
   return {
     id,
     group: `group-${id}`,
-    message: (key: string | null, value: string | Buffer, headers: Record<string, string> = {}): OutMessage => ({ key, value, headers: { world: id, ...headers } }),
+    message: (key: string | null, value: string | Buffer, headers: Record<string, string> = {}): OutMessage =>
+      ({ key, value, headers: { world: id, ...headers } }),
     own: (messages: readonly InMessage[]): InMessage[] => messages.filter(({ headers }) => headers['world'] === id),
   }
 }

@@ -15,32 +15,39 @@ const token = (seed: string): string => Buffer.from(seed.padEnd(16, '.')).toStri
 export const freshDatabase = (): string => `t${randomBytes(6).toString('hex')}`
 
 /** A decided request, everything set. */
-export function aRequest(seq: number, changes: { event?: Partial<BookingEvent>; decision?: Partial<Decision>; review?: Partial<Review> } = {}): Recorded {
+export function aRequest(seq: number, changes: { event?: Partial<BookingEvent>; decision?: Partial<Decision> } = {}): Recorded {
   const occurredAt = AT + seq
   const event: BookingEvent = {
     eventId: `e-${seq}`, type: 'booking.requested', occurredAt, orderId: `o-${seq}`, channel: { id: 'wechat', kind: 'mini_program' },
     account: { token: token(`a${seq}`), registeredAt: AT - 1 },
-    patient: { token: token(`p${seq}`), idType: '01', phone: { token: token(`f${seq}`), prefixToken: token('f'), virtualOperator: false, valid: true }, age: 36 },
+    patient: {
+      token: token(`p${seq}`), idType: '01', age: 36,
+      phone: { token: token(`f${seq}`), prefixToken: token('f'), virtualOperator: false, valid: true },
+    },
     slot: { hospitalId: 'h-007', scheduleId: 's-1', slotId: `sl-${seq}`, doctorId: 'd-1', departmentId: 'cardiology', feeFen: 5000 },
     device: { token: token(`dv${seq}`), emulator: false }, network: { ipToken: token('ip'), prefixToken: token('pre') },
     payer: { token: token('pay') }, operator: { seatToken: token('seat') }, ...changes.event,
   }
   const decision: Decision = {
-    decision_id: `d-${seq}`, event_id: event.eventId, order_id: event.orderId ?? '', decided_at: new Date(occurredAt + 5).toISOString(), outcome: 'allow', basis: 'risk',
-    score: 0.25, reasons: [{ code: 'SLOT_HANDOFF', message: { zh: '号源转手', en: 'the slot changed hands' } }], degraded: [],
+    decision_id: `d-${seq}`, event_id: event.eventId, order_id: event.orderId ?? '', decided_at: new Date(occurredAt + 5).toISOString(),
+    outcome: 'allow', basis: 'risk', score: 0.25, degraded: [],
+    reasons: [{ code: 'SLOT_HANDOFF', message: { zh: '号源转手', en: 'the slot changed hands' } }],
     versions: { rules: 'r-1', model: null, policy: 'p-1' }, ...changes.decision,
   }
   const review: Review = {
     would_be: { outcome: 'hold', basis: 'risk', reasons: decision.reasons }, enforcement: 'observe', rule_score: 42.5,
     rule_hits: [{ rule: 'handoff', family: 'custody', code: 'SLOT_HANDOFF', mode: 'live', weight: 40, comparisons: [] }],
-    shadow_hits: [], rule_errors: [], features: { handoff_gap_s: 3.5, emulator: false, proxy: true, id_province: '11', slot_hands: 0 }, saturated: ['ip_orders_1h'], ...changes.review,
+    shadow_hits: [], rule_errors: [], saturated: ['ip_orders_1h'],
+    features: { handoff_gap_s: 3.5, emulator: false, proxy: true, id_province: '11', slot_hands: 0 },
   }
   return { seq, acceptedAt: occurredAt + 7, bodyHash: token(`b${seq}`), event, decision: JSON.stringify(decision), review }
 }
 
 /** The least an event may say. */
-export const aConfirmation = (seq: number, orderId = `o-${seq}`): Recorded =>
-  ({ seq, acceptedAt: AT + seq, bodyHash: token(`c${seq}`), event: { eventId: `c-${seq}`, type: 'booking.confirmed', occurredAt: AT + seq, orderId } })
+export const aConfirmation = (seq: number): Recorded => ({
+  seq, acceptedAt: AT + seq, bodyHash: token(`c${seq}`),
+  event: { eventId: `c-${seq}`, type: 'booking.confirmed', occurredAt: AT + seq, orderId: `o-${seq}` },
+})
 
 export const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i)
 

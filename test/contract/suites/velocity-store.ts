@@ -42,6 +42,9 @@ pair:
   handoffs:    { of: slot.handed_over, measure: count, windows: [1m] }
 `).counters
 
+/** The same streams every time: a failure is a finding, not luck. */
+const SEED = 20_261_120
+
 type Seen = Record<string, FeatureValue>
 
 /** The features that velocity answers for; the others are read off the event itself. */
@@ -89,7 +92,7 @@ export function velocityStoreSuite(name: string, create: (layout: LogLayout) => 
           const seen = await feed(store, plan, counters, event)
           if (isBookingRequest(event)) expectSame(seen, recount(stream.slice(0, i + 1), event, counters), `after ${i + 1} events`)
         }
-      }), { numRuns })
+      }), { numRuns, seed: SEED })
     })
 
     it('ends in the same state whatever the order of arrival', async () => {
@@ -102,7 +105,7 @@ export function velocityStoreSuite(name: string, create: (layout: LogLayout) => 
           for (const event of arrival) await store.run(observe(plan, event))
           expectSame(await feed(store, plan, counters, last), recount([...arrival, last], last, counters), 'probe')
         }
-      }), { numRuns: Math.ceil(numRuns / 2) })
+      }), { numRuns: Math.ceil(numRuns / 2), seed: SEED })
     })
 
     it('is not moved by a stream that comes twice', async () => {
@@ -111,7 +114,7 @@ export function velocityStoreSuite(name: string, create: (layout: LogLayout) => 
         for (const event of [...stream, ...stream]) await store.run(observe(plan, event))
         const last = probe(START_MS + endMs)
         expectSame(await feed(store, plan, counters, last), recount([...stream, last], last, counters), 'probe')
-      }), { numRuns: Math.ceil(numRuns / 4) })
+      }), { numRuns: Math.ceil(numRuns / 4), seed: SEED })
     })
   })
 }

@@ -109,7 +109,7 @@ export async function createWorld(limits: Partial<Limits> = {}, change: (deps: A
   const overrides = new Map<string, StoredPolicy>()
 
   const deps: ApiDeps = {
-    engine,
+    routes: 'all', engine,
     findRecorded: (eventId) => {
       const known = engine.seen.get(eventId)
       const event = { eventId, type: 'booking.requested' as const, occurredAt: 0 }
@@ -156,6 +156,8 @@ export async function createWorld(limits: Partial<Limits> = {}, change: (deps: A
     readiness: () => Promise.resolve(ready),
     metricsText: () => Promise.resolve({ contentType: 'text/plain; version=0.0.4; charset=utf-8', body: '# nothing yet\n' }),
     observe: (route, status) => { observed.push([route, status]) },
+    backfill: (body) => engine.process({ body }),
+    rebuild: () => Promise.resolve(engine.order.length),
     log: pino({ level: 'debug', redact: REDACTED }, { write: (line: string) => { lines.push(line) } }),
     now: () => clock.now,
     limits: { ...DEFAULT_LIMITS, eventLoopDelayMs: 0, reviewPerSecond: 10_000, writesPerSecond: 10_000, bulkPerSecond: 10_000, failuresPerMinute: 10_000, ...limits },

@@ -117,7 +117,8 @@ describe('the stream worker', () => {
   })
 
   it('counts only the messages before a fault as done', async () => {
-    const { handle, log, hooks } = await streamOf(raw => bodyOf(raw) === '3' ? Promise.reject(new Error('store down')) : Promise.resolve(accepted('e')))
+    const { handle, log, hooks } = await streamOf(raw =>
+      bodyOf(raw) === '3' ? Promise.reject(new Error('store down')) : Promise.resolve(accepted('e')))
     expect(await handle(['1', '2', '3', '4'])).toBe(2)
     expect(hooks.onRetry).toHaveBeenCalledWith('fault')
     expect(hooks.onBatch).toHaveBeenCalledWith({ messages: 4, done: 2, tookMs: 0 })

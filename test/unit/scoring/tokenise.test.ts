@@ -86,9 +86,15 @@ describe('Behind the door', () => {
 
   it('a part without the ids that make it one is left out', () => {
     const bare = { event_id: 'e', type: 'slot.queried', occurred_at: '2026-11-20T07:00:00Z' }
-    const parts = { channel: { id: 'c' }, account: {}, patient: { name: 'x' }, slot: { hospital_id: 'h' }, device: { os: 'x' },
-      network: { proxy: true }, session: {}, payer: {}, operator: {}, cancel: {}, verification: {} }
+    const parts = { channel: { id: 'c' }, account: {}, patient: { name: 'x' }, slot: { hospital_id: 'h' }, device: {},
+      network: {}, session: {}, payer: {}, operator: {}, cancel: {}, verification: {} }
     expect(Object.keys(behindTheDoor({ ...bare, ...parts }))).toEqual(['eventId', 'type', 'occurredAt'])
+  })
+
+  it('a device or network without an id still tells what it is', () => {
+    const event = behindTheDoor({ event_id: 'e', type: 'slot.queried', occurred_at: '2026-11-20T07:00:00Z', device: { emulator: true }, network: { proxy: true } })
+    expect(event.device).toEqual({ emulator: true })
+    expect(event.network).toEqual({ proxy: true })
   })
 
   it('the other members of lifecycle events arrive', () => {
