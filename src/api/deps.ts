@@ -18,8 +18,8 @@ export interface Limits {
   failuresPerMinute: number
   /** Score calls between the door and the durable answer. */
   scoreInFlight: number
-  /** Bulk calls whose body is being read or worked on: bounds memory at `bulkInFlight * bulkBodyBytes`. */
-  bulkInFlight: number
+  /** Bulk bodies being read or worked on, in bytes: bounds memory, and lets many small calls in at once. */
+  bulkInFlightBytes: number
   /** Mean delay of the event loop over a second from which calls are shed; 0 switches it off. */
   eventLoopDelayMs: number
   scoreBodyBytes: number
@@ -30,12 +30,14 @@ export interface Limits {
 
 export const DEFAULT_LIMITS: Limits = {
   scorePerSecond: 20_000,
-  bulkPerSecond: 50,
-  reviewPerSecond: 50,
-  writesPerSecond: 20,
-  failuresPerMinute: 60,
+  // A platform may send every event in a call of its own; what bounds the work is the bytes in flight.
+  bulkPerSecond: 2_000,
+  reviewPerSecond: 500,
+  writesPerSecond: 100,
+  // Each one costs a look into PostgreSQL; a key has too many bits to be guessed at any rate.
+  failuresPerMinute: 600,
   scoreInFlight: 1_000,
-  bulkInFlight: 8,
+  bulkInFlightBytes: 64 * 1024 * 1024,
   // A caller gives up after 300 ms (CONTRACT section 2): at a mean of 500 ms nearly every answer comes too late to be of use.
   eventLoopDelayMs: 500,
   scoreBodyBytes: 256 * 1024,

@@ -16,6 +16,13 @@ export interface Seats {
   leave: () => void
 }
 
+/** Room for bodies, in bytes. One that is larger than all of it gets in when it is alone. */
+export interface Room {
+  /** False when there is not enough left; who got true must `leave` exactly once, with the same bytes. */
+  enter: (bytes: number) => boolean
+  leave: (bytes: number) => void
+}
+
 export interface Doors {
   /** Counts a call of a key; a Wait when it is one too many. */
   take: (group: Group, keyId: string) => Promise<Wait | undefined>
@@ -23,7 +30,7 @@ export interface Doors {
   suspect: (ip: string) => Promise<Wait | undefined>
   forgive: (ip: string) => Promise<void>
   score: Seats
-  bulk: Seats
+  bulk: Room
 }
 
 export function createDoors(limits: Limits): Doors {
@@ -40,7 +47,7 @@ export function createDoors(limits: Limits): Doors {
     suspect: (ip) => consume(failures, ip),
     forgive: async (ip) => { await failures.reward(ip) },
     score: createSeats(limits.scoreInFlight),
-    bulk: createSeats(limits.bulkInFlight),
+    bulk: createRoom(limits.bulkInFlightBytes),
   }
 }
 
@@ -63,5 +70,17 @@ export function createSeats(seats: number): Seats {
       return true
     },
     leave: () => { taken -= 1 },
+  }
+}
+
+export function createRoom(limit: number): Room {
+  let inside = 0
+  return {
+    enter: (bytes) => {
+      if (inside > 0 && inside + bytes > limit) return false
+      inside += bytes
+      return true
+    },
+    leave: (bytes) => { inside -= bytes },
   }
 }

@@ -37,6 +37,8 @@ interface RouteSpec<R extends RouteGenericInterface> {
 export type Route = <R extends RouteGenericInterface>(spec: RouteSpec<R>, app?: FastifyInstance) => void
 
 const SHED_RETRY_MS = 1_000
+/** What a call costs beside its body: an empty one takes room too. */
+const LEAST_BODY_BYTES = 64 * 1024
 const ACCEPT_ALL = () => () => true
 
 /**
@@ -79,14 +81,18 @@ export function createGate({ authenticator, doors }: { authenticator: Authentica
     request.caller = credential.caller
     const wait = await doors.take(group, credential.caller.id)
     if (wait) return tooMany(reply, group, wait)
-    return group === 'bulk' ? takeSeat(doors, reply) : undefined
+    return group === 'bulk' ? takeRoom(doors, request, reply) : undefined
   }
 }
 
-/** Bulk bodies are large: the seat is taken before they are read and kept until the socket is done with the answer. */
-function takeSeat(doors: Doors, reply: FastifyReply): FastifyReply | undefined {
-  if (!doors.bulk.enter()) return sendProblem(reply, 'overloaded', undefined, SHED_RETRY_MS)
-  reply.raw.once('close', doors.bulk.leave)
+/** Bulk bodies may be large: their room is taken before they are read and kept until the socket is done with the answer. */
+function takeRoom(doors: Doors, request: FastifyRequest, reply: FastifyReply): FastifyReply | undefined {
+  const { bodyLimit } = request.routeOptions
+  // A body without a length may become as long as any.
+  const announced = Number(request.headers['content-length'] ?? bodyLimit)
+  const bytes = Math.min(Math.max(announced, LEAST_BODY_BYTES), bodyLimit)
+  if (!doors.bulk.enter(bytes)) return sendProblem(reply, 'overloaded', undefined, SHED_RETRY_MS)
+  reply.raw.once('close', () => { doors.bulk.leave(bytes) })
   return undefined
 }
 

@@ -22,7 +22,9 @@ const TITLES: Readonly<Record<number, string>> = {
 export const errors = (...statuses: number[]): Record<number, Content & { description: string }> =>
   Object.fromEntries(statuses.map((status) => [status, { description: TITLES[status] ?? 'problem', ...json(ref('Problem'), PROBLEM_JSON) }]))
 
-export const params = (name: string): Schema => ({ type: 'object', required: [name], properties: { [name]: { type: 'string', minLength: 1, maxLength: 128 } } })
+/** An id in a path or query, as the event schema lets it in. */
+export const idText = { type: 'string', minLength: 1, maxLength: 128, pattern: '^[^\\p{Cc}\\p{Cs}]*$' } as const
+export const params = (name: string): Schema => ({ type: 'object', required: [name], properties: { [name]: idText } })
 
 const text = { type: 'string' } as const
 const time = { type: 'string', format: 'date-time' } as const

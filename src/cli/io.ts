@@ -20,5 +20,12 @@ export function table(rows: readonly (readonly string[])[]): string {
 /** 12345.6 -> 12,346. */
 export const grouped = (count: number): string => Math.round(count).toLocaleString('en-US')
 
+/** An error's message and those of its causes, without the stack. */
+export function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const own = error.message === '' ? error.name : error.message
+  return error.cause === undefined ? own : `${own}: ${wordsOf(error.cause)}`
+}
+
 /** Clears the line that a progress display may stand on; nothing where there is none. */
 export const freshLine = (io: Io): string => io.isTTY ? '\r\u001b[2K' : ''

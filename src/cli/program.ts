@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { addDoctor } from './doctor.js'
-import { EXIT, freshLine, type ExitCode, type Io } from './io.js'
+import { EXIT, freshLine, wordsOf, type ExitCode, type Io } from './io.js'
 import { addKeys, type KeysActions } from './keys.js'
 import { addRebuild } from './rebuild.js'
 import { addReplay, type ReplayOptions } from './replay.js'
@@ -60,11 +60,4 @@ export async function runCli(actions: Actions, io: Io, args: readonly string[]):
     io.stderr.write(`${freshLine(io)}zhenhao: ${wordsOf(error)}\n`)
     return EXIT.failed
   }
-}
-
-/** The message and those of its causes, without the stack. */
-function wordsOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const own = error.message === '' ? error.name : error.message
-  return error.cause === undefined ? own : `${own}: ${wordsOf(error.cause)}`
 }

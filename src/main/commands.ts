@@ -1,11 +1,12 @@
 import { connect } from 'node:net'
-import { DataDirTaken, holderOf, takeDataDir, type DataDir, type Holder } from '../adapters/file/data-dir.js'
+import { DataDirTaken, holderOf, secretFile, takeDataDir, type DataDir, type Holder } from '../adapters/file/data-dir.js'
+import { openFileJournal } from '../adapters/file/journal.js'
 import { readRuleFiles } from '../adapters/file/rule-files.js'
 import { createLog } from '../adapters/pino/log.js'
 import { createAccessStore } from '../adapters/postgres/access-store.js'
 import { createPool } from '../adapters/postgres/pool.js'
 import { writeChecks, type Check } from '../cli/doctor.js'
-import type { ExitCode, Io } from '../cli/io.js'
+import { wordsOf, type ExitCode, type Io } from '../cli/io.js'
 import { writeCreatedKey, writeKeys, writeRevoked } from '../cli/keys.js'
 import type { Actions } from '../cli/program.js'
 import { writeRebuilt } from '../cli/rebuild.js'
@@ -19,7 +20,7 @@ import { remoteEngine, remoteRebuild } from './remote.js'
 import { createReplayEngine, replay } from './replay.js'
 import { startRuntime, type Runtime } from './runtime.js'
 import { serve } from './serve.js'
-import { openDatabase, openStores } from './stores.js'
+import { openClickhouse, openDatabase, openEventLog, type Closers } from './stores.js'
 
 /** What each command does, with the configuration read when it is needed: a bad one is reported whole. */
 export function createActions(io: Io): Actions {
@@ -83,7 +84,7 @@ async function withKeys(config: Config, use: (access: AccessStore) => Promise<Ex
     try { return await use(createAccessStore(pool)) } finally { await pool.end() }
   }
   const data: DataDir | undefined = config.databaseUrl === undefined ? await takeDataDir(config.dataDir) : undefined
-  const closers: (() => Promise<void>)[] = []
+  const closers: Closers = []
   try {
     const { pool } = await openDatabase(config, data ?? { path: (name) => name }, log, closers)
     return await use(createAccessStore(pool))
@@ -104,19 +105,36 @@ async function examine(config: Config): Promise<Check[]> {
   checks.push({ name: 'port', ...await portFree(config) })
   const data = await takeDataDir(config.dataDir)
   try {
-    const stores = await openStores(config, data, createLog('silent'))
-    const asked: [string, () => Promise<unknown>, string][] = [
-      ['PostgreSQL', () => stores.pool.query('SELECT 1'), 'check DATABASE_URL'], ['ClickHouse', () => stores.history.ping(), 'check CLICKHOUSE_URL'],
-      ['event log', () => stores.eventLog.ping(), 'check KAFKA_BROKERS'],
-    ]
-    for (const [name, ask, advice] of asked) checks.push({ name, advice, ...await ask().then(() => ({ ok: true, detail: 'answers' }), (fault: unknown) => ({ ok: false, detail: wordsOf(fault) })) })
-    await stores.close()
-  } catch (fault) {
-    checks.push({ name: 'stores', ok: false, detail: wordsOf(fault), advice: 'the message names the store; start it or unset its variable' })
+    return [...checks, ...await askStores(config, data)]
   } finally {
     await data.release()
   }
-  return checks
+}
+
+/** Opens each store by itself, so that one that is away hides no other. */
+async function askStores(config: Config, data: DataDir): Promise<Check[]> {
+  const log = createLog('silent')
+  const asked: [name: string, variable: string, ask: (closers: Closers) => Promise<void>][] = [
+    ['data directory', 'ZHENHAO_DATA_DIR', async (closers) => {
+      if (config.tokenKey === undefined) await secretFile(data.path('token-key'))
+      const journal = await openFileJournal({ dir: data.path('journal'), older: () => Promise.resolve(undefined), onFault: () => undefined })
+      closers.push(() => journal.close())
+    }],
+    ['PostgreSQL', 'DATABASE_URL', async (closers) => { await (await openDatabase(config, data, log, closers)).pool.query('SELECT 1') }],
+    ['ClickHouse', 'CLICKHOUSE_URL', async (closers) => { const history = openClickhouse(config, data, closers); await history.migrate(); await history.ping() }],
+    ['event log', 'KAFKA_BROKERS', async (closers) => { await (await openEventLog(config, log, closers)).ping() }],
+  ]
+  return Promise.all(asked.map(async ([name, variable, ask]): Promise<Check> => {
+    const closers: Closers = []
+    try {
+      await ask(closers)
+      return { name, ok: true, detail: 'answers' }
+    } catch (fault) {
+      return { name, ok: false, detail: wordsOf(fault), advice: `start it, or check ${variable}` }
+    } finally {
+      for (const close of closers.reverse()) await close().catch(() => undefined)
+    }
+  }))
 }
 
 async function askServer(url: string): Promise<Check[]> {
@@ -133,5 +151,3 @@ function portFree({ host, port }: Config): Promise<{ ok: boolean; detail: string
     socket.once('error', () => { resolve({ ok: true, detail: `${host}:${port} is free` }) })
   })
 }
-
-const wordsOf = (fault: unknown): string => (fault instanceof Error ? fault.message : String(fault))

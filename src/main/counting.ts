@@ -22,7 +22,7 @@ export interface Counting {
 }
 
 /** A snapshot after this many events, looked for this often: a start then has less than that to count again. */
-const SNAPSHOT_EVENTS = 200_000
+const SNAPSHOT_EVENTS = 100_000
 const SNAPSHOT_EVERY_MS = 30_000
 
 /** Recovers velocity and custody to where the journal ends. */

@@ -30,7 +30,7 @@ export async function createReplayEngine(config: Config): Promise<Engine> {
 /** Runs files through `engine` and prints the summary. */
 export async function replay(io: Io, options: ReplayOptions, engine: Engine): Promise<ExitCode> {
   const decisions = options.decisions === undefined ? undefined : createOutput(options.decisions)
-  const rejects = options.rejects === undefined ? undefined : createOutput(options.rejects)
+  const rejects = options.rejects === undefined ? undefined : createOutput(options.rejects, 0o600)
   const report = createRejectReport(io)
   const progress = createProgress(io, Date.now, { label: 'replay', unit: 'events' })
   const startedAt = Date.now()
@@ -69,8 +69,9 @@ export async function replay(io: Io, options: ReplayOptions, engine: Engine): Pr
 type Writable = { -readonly [K in keyof ReplaySummary]: K extends 'outcomes' ? Record<Outcome, number> : ReplaySummary[K] }
 const noOutcomes = (): Record<Outcome, number> => ({ allow: 0, challenge: 0, throttle: 0, hold: 0, deny: 0 })
 
-function createOutput(path: string): { write: (text: string) => Promise<void> | undefined; close: () => Promise<void> } {
-  const stream: WriteStream = createWriteStream(path)
+/** `mode`: 0600 for what holds identities. */
+function createOutput(path: string, mode = 0o666): { write: (text: string) => Promise<void> | undefined; close: () => Promise<void> } {
+  const stream: WriteStream = createWriteStream(path, { mode })
   const failed = new Promise<never>((_, reject) => { stream.once('error', reject) })
   failed.catch(() => undefined)
   return {

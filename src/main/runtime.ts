@@ -89,8 +89,9 @@ async function start(stores: Stores, config: Config, data: DataDir, log: Logger,
         rebuilding = false
       }
     },
-    troubles: () => troublesOf({
-      journal: () => journal.fault ? Promise.reject(journal.fault) : Promise.resolve(), postgres: () => enforcement.ping(), history: () => history.ping(), stream: async () => { await listening?.check(); await eventLog.ping() },
+    troubles: async () => ({
+      ...(journal.fault ? { journal: 'cannot be written; make room on the disk and restart' } : {}),
+      ...await troublesOf({ postgres: () => enforcement.ping(), history: () => history.ping(), stream: () => eventLog.ping() }),
     }),
     async stop() {
       retiring.stop()

@@ -25,21 +25,34 @@ export async function serve(config: Config, io: Io, options: ServeOptions): Prom
     const runtime = await startRuntime(config, data, log, { stream: options.roles.includes('stream') })
     const controlKey = randomBytes(32).toString('base64url')
     const app = await buildApp(apiDeps(config, runtime, log, hashSecret(controlKey), options.roles.includes('api') ? 'all' : 'health'))
-    const demo = config.demoKeys ? await demoKeys(data.path('demo-keys.json'), runtime.access, Date.now()) : undefined
-    const url = await app.listen({ host: config.host, port: config.port })
-    await data.announce({ url, controlKey, databaseUrl: runtime.stores.embeddedDatabaseUrl })
-    log.info({ address: url, version: VERSION }, 'ready')
-    writeBanner(io, { url, dataDir: config.dataDir, demo })
+    const end = async (): Promise<void> => {
+      await app.close()
+      await runtime.stop()
+    }
+    try {
+      const demo = config.demoKeys ? await demoKeys(data.path('demo-keys.json'), runtime.access, Date.now()) : undefined
+      const url = await app.listen({ host: config.host, port: config.port }).catch(refusedPort)
+      await data.announce({ url, controlKey, databaseUrl: runtime.stores.embeddedDatabaseUrl })
+      log.info({ address: url, version: VERSION }, 'ready')
+      writeBanner(io, { url, dataDir: config.dataDir, demo })
+    } catch (fault) {
+      // What runs already would keep a process alive that serves nobody.
+      await end()
+      throw fault
+    }
     const signal = await nextSignal()
     log.info({ signal }, 'shutting down')
     const cutOff = setTimeout(() => { log.error({}, 'the shutdown took too long and is cut off'); process.exit(EXIT.failed) }, SHUTDOWN_MS)
-    await app.close()
-    await runtime.stop()
+    await end()
     clearTimeout(cutOff)
     return EXIT.done
   } finally {
     await data.release()
   }
+}
+
+function refusedPort(fault: unknown): never {
+  throw new Error('no address to listen on: set PORT (and HOST) to a free one', { cause: fault })
 }
 
 function nextSignal(): Promise<string> {

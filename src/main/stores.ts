@@ -28,15 +28,17 @@ export interface Stores {
   close(): Promise<void>
 }
 
+/** What to close, in the order of opening. */
+export type Closers = (() => Promise<void>)[]
+
 const MEMORY_LOG_MESSAGES = 10_000
 
 /** Opens all stores, each as a server or embedded as configured, side by side. Rejects with what could not be opened. */
 export async function openStores(config: Config, data: DataDir, log: Logger): Promise<Stores> {
-  const closers: (() => Promise<void>)[] = []
+  const closers: Closers = []
   const close = async (): Promise<void> => { for (const closer of closers.splice(0).reverse()) await closer() }
   try {
-    const history = openHistory(config.clickhouseUrl === undefined ? { path: data.path('clickhouse') } : { url: config.clickhouseUrl })
-    closers.push(() => history.close())
+    const history = openClickhouse(config, data, closers)
     const [tokenKey, positions, journal, database, eventLog] = await allSettled([
       config.tokenKey ?? secretFile(data.path('token-key')),
       openPositions(data.path('positions')).then((opened) => { closers.push(() => opened.close()); return opened }),
@@ -61,8 +63,15 @@ async function allSettled<T extends readonly unknown[]>(parts: T): Promise<{ -re
   return Promise.all(parts)
 }
 
+/** ClickHouse, not yet migrated: the configured server, or the engine in this process. */
+export function openClickhouse(config: Pick<Config, 'clickhouseUrl'>, data: Pick<DataDir, 'path'>, closers: Closers): HistoryStore {
+  const history = openHistory(config.clickhouseUrl === undefined ? { path: data.path('clickhouse') } : { url: config.clickhouseUrl })
+  closers.push(() => history.close())
+  return history
+}
+
 /** PostgreSQL, migrated: the configured server, or the embedded one in the data directory. */
-export async function openDatabase(config: Pick<Config, 'databaseUrl'>, data: Pick<DataDir, 'path'>, log: Logger, closers: (() => Promise<void>)[]): Promise<Pick<Stores, 'pool' | 'embeddedDatabaseUrl'>> {
+export async function openDatabase(config: Pick<Config, 'databaseUrl'>, data: Pick<DataDir, 'path'>, log: Logger, closers: Closers): Promise<Pick<Stores, 'pool' | 'embeddedDatabaseUrl'>> {
   let embeddedDatabaseUrl: string | undefined
   if (config.databaseUrl === undefined) {
     const server = await startEmbeddedPostgres(data.path('postgres'), log)
@@ -70,17 +79,20 @@ export async function openDatabase(config: Pick<Config, 'databaseUrl'>, data: Pi
     embeddedDatabaseUrl = server.connectionString
   }
   const url = config.databaseUrl ?? embeddedDatabaseUrl ?? ''
-  await migrate(url, log)
+  await migrate(url, log).catch(named('PostgreSQL cannot be used'))
   const pool = createPool(url, log)
   closers.push(() => pool.end())
   return { pool, embeddedDatabaseUrl }
 }
 
-async function openEventLog(config: Config, log: Logger, closers: (() => Promise<void>)[]): Promise<EventLog> {
+export async function openEventLog(config: Pick<Config, 'kafkaBrokers'>, log: Logger, closers: Closers): Promise<EventLog> {
   const eventLog = config.kafkaBrokers
     ? createKafkaEventLog({ brokers: config.kafkaBrokers, clientId: `zhenhao-${randomUUID().slice(0, 8)}`, log, onCrash: (error) => { log.warn({ error: error.message }, 'a Kafka consumer broke down and is started again') } })
     : createMemoryEventLog({ maxMessagesPerTopic: MEMORY_LOG_MESSAGES })
   closers.push(() => eventLog.close())
-  await eventLog.ensureTopics()
+  await eventLog.ensureTopics().catch(named('Kafka cannot be used'))
   return eventLog
 }
+
+/** A driver's own words do not say which server they are about. */
+const named = (what: string) => (fault: unknown): never => { throw new Error(what, { cause: fault }) }

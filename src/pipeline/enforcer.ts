@@ -38,18 +38,22 @@ export function createEnforcer({ store, durableSeq, backOff, onRetry, onProgress
   let running: Promise<void> | undefined
 
   async function run(): Promise<void> {
-    while (pending.length > 0) {
-      const batch = [...pending]
-      const outcomes = await Promise.allSettled(batch.map((p) => p.durable))
-      // What never became durable never happened and must not be enforced; what did become durable must be.
-      const durable = batch.filter((_, i) => outcomes[i]?.status === 'fulfilled')
-      for (const group of inOrder(durable)) await applyUntilDone(group)
+    for (let [first] = pending; first; [first] = pending) {
+      try {
+        await first.durable
+      } catch (fault) {
+        // It never became durable, so it never happened, and nothing of it may be enforced.
+        pending = pending.slice(1)
+        first.settle.reject(fault)
+        continue
+      }
+      // Records become durable in groups: the others of this one need not wait for a transaction of their own.
+      const upTo = durableSeq()
+      const end = pending.findIndex((p, i) => i > 0 && p.seq > upTo)
+      const batch = end < 0 ? [...pending] : pending.slice(0, end)
+      for (const group of inOrder(batch)) await applyUntilDone(group)
       pending = pending.slice(batch.length)
-      batch.forEach(({ settle }, i) => {
-        const outcome = outcomes[i]
-        if (outcome?.status === 'rejected') settle.reject(outcome.reason)
-        else settle.resolve()
-      })
+      for (const { settle } of batch) settle.resolve()
       onProgress()
     }
     running = undefined

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FieldError } from '../domain/event.js'
 import type { Outcome } from '../domain/decision.js'
 import type { Engine, Processed } from './engine.js'
@@ -22,17 +23,28 @@ export interface ReplayCounts {
 /** Lines handed over before the first of them is waited for. */
 const WINDOW = 256
 
+interface Handed { line: number; raw: string; processed: Promise<Processed> }
+
 /**
  * Runs NDJSON lines through the engine, in order. Blank lines are skipped. A bad line is reported with its number and the
- * run goes on. `pace` is asked before each line and may wait (for `--speed`).
+ * run goes on. `pace` is asked before each line and may wait (for `--speed`). A line that the engine has no room for is
+ * handed over again, after the others of its window.
  */
 export async function replayLines(
   lines: AsyncIterable<string>, engine: Engine, { backfill, sinks, pace }: { backfill: boolean; sinks: ReplaySinks; pace?: ((raw: string) => Promise<void>) | undefined },
 ): Promise<ReplayCounts> {
   const counts: ReplayCounts = { lines: 0, decided: 0, counted: 0, duplicates: 0, rejected: 0, outcomes: {} }
-  let window: { line: number; raw: string; processed: Promise<Processed> }[] = []
+  let window: Handed[] = []
+  const settle = async ({ line, raw, processed }: Handed): Promise<void> => {
+    let result = await processed
+    while (result.kind === 'overloaded') {
+      await sleep(result.retryAfterMs)
+      result = await engine.process({ body: raw, backfill })
+    }
+    await take(counts, sinks, line, raw, result)
+  }
   const drain = async (): Promise<void> => {
-    for (const { line, raw, processed } of window) await take(counts, sinks, line, raw, await processed)
+    for (const handed of window) await settle(handed)
     window = []
     sinks.progress?.(counts.lines)
   }
@@ -40,14 +52,16 @@ export async function replayLines(
     counts.lines++
     if (raw.trim() === '') continue
     await pace?.(raw)
-    window.push({ line: counts.lines, raw, processed: engine.process({ body: raw, backfill }) })
+    const processed = engine.process({ body: raw, backfill })
+    processed.catch(() => undefined) // looked at when its turn comes; until then it must not count as unhandled
+    window.push({ line: counts.lines, raw, processed })
     if (window.length >= WINDOW) await drain()
   }
   await drain()
   return counts
 }
 
-async function take(counts: ReplayCounts, sinks: ReplaySinks, line: number, raw: string, processed: Processed): Promise<void> {
+async function take(counts: ReplayCounts, sinks: ReplaySinks, line: number, raw: string, processed: Exclude<Processed, { kind: 'overloaded' }>): Promise<void> {
   switch (processed.kind) {
     case 'decided':
       if (processed.duplicate) { counts.duplicates++; return }
@@ -61,7 +75,5 @@ async function take(counts: ReplayCounts, sinks: ReplaySinks, line: number, raw:
     case 'rejected':
       counts.rejected++
       return sinks.rejected(line, processed.status, processed.errors, raw)
-    case 'overloaded':
-      throw new Error('the engine takes no more events for now; start again later, what was taken counts once')
   }
 }

@@ -94,11 +94,31 @@ function parseCounter(entity: EntityKind, name: string, raw: unknown): { counter
     const ms = parseDuration(w)
     if (ms === undefined || ms < MIN_WINDOW_MS || ms > MAX_WINDOW_MS) faults.push(`window '${w}' is not between 1s and 90d`)
   }
+  if (new Set(windows).size < windows.length) faults.push('a window is named twice')
+  if (measure && includes(VERBS, verb)) faults.push(...neverFires(entity, verb, measure, where))
   if (faults.length > 0 || !measure || !includes(VERBS, verb) || (as !== 'orders' && as !== 'attempts')) return { counters: [], faults }
   const common: Omit<CounterSpec, 'feature' | 'meaning'> = { entity, verb, as, measure, where: where.filter((f): f is Flag => includes(FLAGS, f)), unit: unitOf(measure) }
   const meaning = `${describe(measure)} of ${verb}${verb === 'booking.requested' ? ` (${as})` : ''} per ${entity}`
   if (measure.kind === 'last') return { counters: [{ ...common, feature: `${entity}_${name}_s`, meaning }], faults }
   return { counters: windows.map((w) => ({ ...common, feature: `${entity}_${name}_${w}`, windowMs: parseDuration(w) ?? 0, meaning: `${meaning} in ${w}` })), faults }
+}
+
+/** What custody derives is about hands, which have these; besides them a hand-off has a pair and a giver. */
+const HAND: readonly Dimension[] = ['account', 'device', 'payer', 'patient', 'phone', 'ip', 'ip_prefix']
+const SLOT_FLAGS: readonly unknown[] = ['scarce', 'at_release', 'before_release']
+
+/** A counter of what no event ever carries would be 0 for ever, and its rules silent. */
+function neverFires(entity: EntityKind, verb: Verb, measure: Measure, where: readonly unknown[]): string[] {
+  const derived = verb === 'slot.handed_over' || verb === 'slot.won_back'
+  const carried = (d: Dimension): boolean => d === 'pair' || d === 'giver' ? verb === 'slot.handed_over' : !derived || HAND.includes(d)
+  const dimensions: Dimension[] = [entity, ...(measure.kind === 'distinct' ? [measure.of] : [])]
+  const faults = dimensions.filter((d) => !carried(d)).map((d) => `${verb} never carries '${d}'`)
+  if (measure.kind === 'sum' && derived) faults.push(`${verb} has no fee`)
+  for (const flag of where) {
+    const possible = flag === 'by_patient' ? verb === 'booking.cancelled' : flag === 'linked' ? verb === 'slot.handed_over' : !SLOT_FLAGS.includes(flag) || !derived
+    if (!possible) faults.push(`${verb} never has the flag '${String(flag)}'`)
+  }
+  return faults
 }
 
 function parseMeasure(raw: unknown): Measure | undefined {

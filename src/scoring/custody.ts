@@ -35,6 +35,8 @@ const LINKS: readonly Dimension[] = ['account', 'device', 'payer', 'phone']
 
 // Columns of a slot's records. All but releases: order (2 words), channel. Requests also: HAND_DIMENSIONS, two words each.
 const COLUMN = { orderHi: HEAD_WORDS, orderLo: HEAD_WORDS + 1, channel: HEAD_WORDS + 2, kept: HEAD_WORDS + 3 } as const
+/** Where a hand's dimensions stand among an event's keys. */
+const KEY_AT = HAND_DIMENSIONS.map((d) => dimensionIndex(d) * 2)
 const KEPT_COLUMN = new Map(HAND_DIMENSIONS.map((d, i) => [d, COLUMN.kept + i * 2]))
 
 /** `channel`: low word of the channel the event itself came by (a cancel may come by another than its request). */
@@ -43,15 +45,15 @@ export function packSlotRecord(facts: Facts, channel: number, reRelease: boolean
   const flags = (facts.flags & BY_PATIENT) | (reRelease ? RE_RELEASE : 0)
   if (verb === RELEASED) return packRecord(verb, flags, t, id.hi, id.lo, [])
   const columns = [order?.hi ?? 0, order?.lo ?? 0, channel]
-  if (verb === REQUESTED) for (const d of HAND_DIMENSIONS) columns.push(keys[dimensionIndex(d) * 2] ?? 0, keys[dimensionIndex(d) * 2 + 1] ?? 0)
+  if (verb === REQUESTED) for (const at of KEY_AT) columns.push(keys[at] ?? 0, keys[at + 1] ?? 0)
   return packRecord(verb, flags, t, id.hi, id.lo, columns)
 }
 
 /** A slot's log, read as if the record at `except` were not in it (NONE: all of it). Positions are offsets into its words. */
 interface Chain { log: PackedLog; except: number }
 
-const orderAt = (words: ArrayLike<number>, at: number): number => wordAt(words, at + COLUMN.orderLo)
-const isEnd = (words: ArrayLike<number>, at: number): boolean =>
+const orderAt = (words: Uint32Array, at: number): number => wordAt(words, at + COLUMN.orderLo)
+const isEnd = (words: Uint32Array, at: number): boolean =>
   verbAt(words, at) === EXPIRED || (verbAt(words, at) === CANCELLED && (flagsAt(words, at) & BY_PATIENT) !== 0)
 
 /** Visits the records from verb `low` to verb `high` (their numbers), in the order of the log. */
@@ -118,18 +120,18 @@ function handOffTo(chain: Chain, taker: number): HandOff | undefined {
   return { giver, taker, end, gapMs }
 }
 
-function kept(words: ArrayLike<number>, at: number, dimension: Dimension): Words {
+function kept(words: Uint32Array, at: number, dimension: Dimension): Words {
   const column = at + (KEPT_COLUMN.get(dimension) ?? 0)
   return { hi: wordAt(words, column), lo: wordAt(words, column + 1) }
 }
 
 /** Undefined when one of the two did not say. */
-function same(words: ArrayLike<number>, a: number, b: number, dimension: Dimension): boolean | undefined {
+function same(words: Uint32Array, a: number, b: number, dimension: Dimension): boolean | undefined {
   const x = kept(words, a, dimension), y = kept(words, b, dimension)
   return x.lo === 0 || y.lo === 0 ? undefined : x.lo === y.lo && x.hi === y.hi
 }
 
-function pairOf(words: ArrayLike<number>, { giver, taker }: HandOff): Words | undefined {
+function pairOf(words: Uint32Array, { giver, taker }: HandOff): Words | undefined {
   const from = kept(words, giver, 'account'), to = kept(words, taker, 'account')
   return from.lo === 0 || to.lo === 0 ? undefined : combine(from, to)
 }
@@ -158,9 +160,13 @@ function derivedOf(chain: Chain, order: number): Derived[] {
   return out
 }
 
-function keysOf(words: ArrayLike<number>, at: number): Uint32Array {
+function keysOf(words: Uint32Array, at: number): Uint32Array {
   const keys = new Uint32Array(DIMENSIONS.length * 2)
-  for (const d of HAND_DIMENSIONS) setWords(keys, d, kept(words, at, d))
+  let column = at + COLUMN.kept
+  for (const key of KEY_AT) {
+    keys[key] = wordAt(words, column++)
+    keys[key + 1] = wordAt(words, column++)
+  }
   return keys
 }
 
@@ -258,7 +264,7 @@ export function custodyAt(log: PackedLog, own: PackedRecord, t: number): Custody
   }
 }
 
-function viewOf(words: ArrayLike<number>, handOff: HandOff): NonNullable<CustodyView['handOff']> {
+function viewOf(words: Uint32Array, handOff: HandOff): NonNullable<CustodyView['handOff']> {
   const { giver, taker, end, gapMs } = handOff
   const pair = pairOf(words, handOff)
   const sames: Partial<Record<Dimension, boolean>> = {}

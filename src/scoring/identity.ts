@@ -124,8 +124,8 @@ export function looksLikeIdentity(text: string): boolean {
   return /^[\d\s+().-]+$/.test(text.normalize('NFKC')) && isMobile(normalisePhone(text))
 }
 
-/** Eleven digits in a row, single spaces and dashes between them not counted: long enough for a phone or an ID number. */
-export const holdsLongNumber = (text: string): boolean => /(?:\d[ -]?){10}\d/.test(text)
+/** Eleven digits in a row, full-width ones too, single spaces and dashes between them not counted: long enough for a phone or an ID number. */
+export const holdsLongNumber = (text: string): boolean => /(?:\d[ -]?){10}\d/.test(text.normalize('NFKC'))
 
 /** A mask hides at least this many characters, or all of them. */
 const MIN_HIDDEN = 6

@@ -97,7 +97,8 @@ function entityWrites(plan: VelocityPlan, facts: Facts, all: boolean): LogWrite[
     if (lo === 0) continue
     const layout = byVerb[verb]
     if (layout) {
-      const columns = layout.columns.map((d) => keys[d * 2 + 1] ?? 0)
+      const columns: number[] = []
+      for (const d of layout.columns) columns.push(keys[d * 2 + 1] ?? 0)
       if (layout.fee) columns.push(feeFen)
       writes.push({ kind, hi, lo, put: packRecord(verb, flags, t, id.hi, id.lo, columns) })
     } else if (all) writes.push({ kind, hi, lo })
@@ -120,14 +121,14 @@ function saturatedHistory(order: OrderState, custody: CustodyView | undefined): 
 function readEntities(
   plan: VelocityPlan, facts: Facts, reads: readonly LogWrite[], logs: readonly PackedLog[], saturated: string[],
 ): Pick<Observed, 'features' | 'saturated' | 'boundAt'> {
-  const features: Record<string, FeatureValue> = {}
+  const out = { features: {}, saturated }
   let boundAt: number | undefined
-  reads.forEach(({ kind }, i) => {
+  for (const [i, { kind }] of reads.entries()) {
     const entity = plan[kind], log = logs[i] ?? EMPTY_LOG
-    if (entity) computeWindows(entity, log, facts, { features, saturated })
+    if (entity) computeWindows(entity, log, facts, out)
     if (kind === ACCOUNT) boundAt = lastBound(plan, log, facts)
-  })
-  return { features, saturated, boundAt }
+  }
+  return { ...out, boundAt }
 }
 
 function lastBound(plan: VelocityPlan, log: PackedLog, facts: Facts): number | undefined {

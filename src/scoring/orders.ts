@@ -1,5 +1,5 @@
 import type { Words } from '../domain/hash.js'
-import { compareRecords, flagsAt, HEAD_WORDS, lengthAt, packRecord, timeAt, verbAt, wordAt, type PackedLog, type PackedRecord } from '../domain/packed-log.js'
+import { compareTo, flagsAt, HEAD_WORDS, lengthAt, packRecord, timeAt, timeOf, verbAt, verbOf, wordAt, type PackedLog, type PackedRecord } from '../domain/packed-log.js'
 import { DIMENSIONS } from './counters.js'
 import type { Facts, Keys } from './facts.js'
 import { flagBit, ORDER_CAP, verbIndex } from './plan.js'
@@ -47,9 +47,9 @@ export function packOrderRecord(facts: Facts): PackedRecord {
 }
 
 const channelOf = (keys: Keys): number => keys[CHANNEL * 2 + 1] ?? 0
-const idAt = (words: ArrayLike<number>, at: number): Words => ({ hi: wordAt(words, at + 3), lo: wordAt(words, at + 4) })
+const idAt = (words: Uint32Array, at: number): Words => ({ hi: wordAt(words, at + 3), lo: wordAt(words, at + 4) })
 
-function unpackRequest(words: ArrayLike<number>, at: number, order: Words): Facts {
+function unpackRequest(words: Uint32Array, at: number, order: Words): Facts {
   const keys = new Uint32Array(DIMENSIONS.length * 2)
   const mask = wordAt(words, at + COLUMN.mask)
   let column = at + COLUMN.keys
@@ -76,13 +76,13 @@ export interface Correction { facts: Facts; channel: number; undo: boolean }
  */
 export function corrections(log: PackedLog, added: PackedRecord, order: Words): Correction[] {
   const requests = positionsOf(log, (verb) => verb === REQUESTED)
-  if (verbAt(added, 0) !== REQUESTED) {
-    const owner = ownerOf(log, requests, timeAt(added, 0))
-    return owner === undefined ? [] : [lifecycleOf(log, owner, added, 0, order, false)]
+  if (verbOf(added) !== REQUESTED) {
+    const owner = ownerOf(log, requests, timeOf(added))
+    return owner === undefined ? [] : [lifecycleOf(log, owner, Uint32Array.from(added), 0, order, false)]
   }
-  const own = requests.findIndex((at) => compareRecords(log.words, at, added, 0) === 0)
+  const own = requests.findIndex((at) => compareTo(log.words, at, added) === 0)
   // A full log may have turned it away: older than all that are kept, so it is superseded and nothing is its own.
-  if (own < 0) return [superseded(added, 0, order)]
+  if (own < 0) return [superseded(Uint32Array.from(added), 0, order)]
   if (requests.length === 1 && log.to === log.from + lengthAt(log.words, log.from)) return []
   return [...supersededBy(log, requests, own, order), ...movedTo(log, requests, own, order)]
 }
@@ -102,7 +102,7 @@ function supersededBy({ words }: PackedLog, requests: readonly number[], own: nu
   return replaced === undefined ? [] : [superseded(words, replaced, order)]
 }
 
-function superseded(words: ArrayLike<number>, at: number, order: Words): Correction {
+function superseded(words: Uint32Array, at: number, order: Words): Correction {
   const facts = unpackRequest(words, at, order)
   return { facts: { ...facts, flags: facts.flags | SUPERSEDED }, channel: channelOf(facts.keys), undo: false }
 }
@@ -123,7 +123,7 @@ function movedTo(log: PackedLog, requests: readonly number[], own: number, order
 }
 
 /** The event at `at` of `words`, said of the request at `owner` of the log: about its keys, with its flags and fee. */
-function lifecycleOf(log: PackedLog, owner: number, words: ArrayLike<number>, at: number, order: Words, undo: boolean): Correction {
+function lifecycleOf(log: PackedLog, owner: number, words: Uint32Array, at: number, order: Words, undo: boolean): Correction {
   const request = unpackRequest(log.words, owner, order)
   const facts: Facts = { ...request, t: timeAt(words, at), id: idAt(words, at), verb: verbAt(words, at), flags: flagsAt(words, at) | request.flags }
   return { facts, channel: wordAt(words, at + LIFECYCLE_CHANNEL), undo }
@@ -145,7 +145,7 @@ export function orderStateAt(log: PackedLog, own: PackedRecord, t: number): Orde
     const verb = verbAt(words, at)
     if (verb === REQUESTED) {
       requests++
-      if (compareRecords(words, at, own, 0) <= 0) state.attempt++
+      if (compareTo(words, at, own) <= 0) state.attempt++
     } else if (verb === CONFIRMED || verb === PAID) state.confirmed = true
     else if (verb === CANCELLED || verb === EXPIRED) endedMs = Math.max(endedMs ?? -Infinity, timeAt(words, at))
     else if (verb === TICKET && timeAt(words, at) <= t) {

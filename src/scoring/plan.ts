@@ -6,11 +6,13 @@ import { HEAD_WORDS, type LogLayout, type RingSpec } from '../domain/packed-log.
 export const LOG_KINDS = [...ENTITIES, 'order', 'slot', 'queue'] as const
 export type LogKind = (typeof LOG_KINDS)[number]
 
-const position = <T>(all: readonly T[], one: T): number => all.indexOf(one)
-export const kindIndex = (kind: LogKind): number => position<LogKind>(LOG_KINDS, kind)
-export const dimensionIndex = (dimension: Dimension): number => position<Dimension>(DIMENSIONS, dimension)
-export const verbIndex = (verb: Verb): number => position<Verb>(VERBS, verb)
-export const flagBit = (flag: Flag | 'superseded'): number => flag === 'superseded' ? 1 << FLAGS.length : 1 << position<Flag>(FLAGS, flag)
+/** Looked up a hundred times per event: a table, not a search. */
+const positions = <T extends string>(all: readonly T[]): Readonly<Record<T, number>> => Object.fromEntries(all.map((name, i) => [name, i])) as Record<T, number>
+const KIND_INDEX = positions<LogKind>(LOG_KINDS), DIMENSION_INDEX = positions<Dimension>(DIMENSIONS), VERB_INDEX = positions<Verb>(VERBS)
+export const kindIndex = (kind: LogKind): number => KIND_INDEX[kind]
+export const dimensionIndex = (dimension: Dimension): number => DIMENSION_INDEX[dimension]
+export const verbIndex = (verb: Verb): number => VERB_INDEX[verb]
+export const flagBit = (flag: Flag | 'superseded'): number => flag === 'superseded' ? 1 << FLAGS.length : 1 << FLAGS.indexOf(flag)
 
 /** `span`: its place in the verb's spansMs. `ring`: where a full log goes on summing it, -1 nowhere. */
 export interface GaugeWindow { windowMs: number; feature: string; span: number; ring: number }
@@ -20,9 +22,9 @@ export interface Gauge {
   spec: CounterSpec
   /** Ascending. */
   windows: GaugeWindow[]
-  /** Flags that must be set, flags that must not. */
+  /** A record counts when, of the flags `tested`, those of `mask` are set and no others. */
   mask: number
-  without: number
+  tested: number
   /** Offset of the column this gauge reads, from the record's first word; 0 when it reads none. */
   column: number
 }
@@ -78,13 +80,13 @@ function createGauge(
 ): Gauge {
   const { measure } = spec
   const mask = spec.where.reduce((bits, flag) => bits | flagBit(flag), 0)
-  const without = spec.as === 'orders' ? flagBit('superseded') : 0
+  const tested = spec.as === 'orders' ? mask | flagBit('superseded') : mask
   const column = measure.kind === 'distinct' ? HEAD_WORDS + columns.indexOf(dimensionIndex(measure.of)) : measure.kind === 'sum' ? HEAD_WORDS + columns.length : 0
   // Only counts and sums can go on without the records; the other measures stay a lower bound.
   const outlives = measure.kind === 'count' || measure.kind === 'sum'
   const windows = group.map(({ feature, windowMs = Infinity }): GaugeWindow =>
-    ({ windowMs, feature, span: spansMs.indexOf(windowMs), ring: outlives ? rings.push({ windowMs, mask, without, column }) - 1 : -1 }))
-  return { spec, windows: windows.sort((a, b) => a.windowMs - b.windowMs), mask, without, column }
+    ({ windowMs, feature, span: spansMs.indexOf(windowMs), ring: outlives ? rings.push({ windowMs, mask, tested, column }) - 1 : -1 }))
+  return { spec, windows: windows.sort((a, b) => a.windowMs - b.windowMs), mask, tested, column }
 }
 
 /** Records of one verb that a log keeps exactly; beyond it counts are approximate and marked. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Decision, Degraded, Outcome, Review } from '../domain/decision.js'
 import type { BookingEvent, BookingRequest } from '../domain/event.js'
 import type { Exchange } from '../domain/packed-log.js'
@@ -19,14 +19,13 @@ export interface Rulebook {
 
 export interface Scored { decision: Decision; review: Review }
 
-/** A check passed within this time vouches for the account's next requests. */
+/** A check passed within this time vouches for the next requests of the account and of the patient it names (a kiosk has no account). */
 const VERIFIED_FOR_S = 30 * 60
 
 /**
  * The scored part of the route, in order: velocity, features, rules, model, decide, slow queue. Counts the request and
  * decides it in one conversation with the velocity store. `decidedAt` is epoch ms: the wall clock live, the event's own
- * time in replay; the outcome does not depend on it but for a hold that could not end before the visit. `observeOnly` gives out
- * `allow` whatever the policy enforces.
+ * time in replay; no outcome depends on it. `observeOnly` gives out `allow` whatever the policy enforces.
  */
 export function* scoreRequest(rulebook: Rulebook, event: BookingRequest, decidedAt: number, degraded: readonly Degraded[], observeOnly = false): Exchange<Scored> {
   const observed = yield* observe(rulebook.plan, event)
@@ -41,7 +40,7 @@ export function* scoreRequest(rulebook: Rulebook, event: BookingRequest, decided
     served: turnAt !== undefined && turnAt <= event.occurredAt, verified: isVerified(observed), degradedVelocity: degraded.includes('velocity'),
   })
   const enforcement = observeOnly ? 'observe' : policy.enforcement
-  const enforced = enforcement === 'observe' ? ALLOWED : inTime(verdict, event, decidedAt)
+  const enforced = enforcement === 'observe' ? ALLOWED : inTime(verdict, event)
   const retryAfterMs = enforced.outcome === 'throttle' ? yield* waitFor(event, policy, turnAt) : 0
   const decision: Decision = {
     decision_id: derivedId('d', event.eventId), event_id: event.eventId, order_id: event.orderId, decided_at: new Date(decidedAt).toISOString(),
@@ -63,14 +62,12 @@ export function* countEvent(rulebook: Rulebook, event: BookingEvent): Exchange<v
 
 const ALLOWED: Verdict = { outcome: 'allow', basis: 'risk', reasons: [] }
 
-const isVerified = ({ features }: Observed): boolean => {
-  const seconds = features['account_verified_s']
-  return typeof seconds === 'number' && seconds <= VERIFIED_FOR_S
-}
+const isVerified = ({ features }: Observed): boolean =>
+  [features['account_verified_s'], features['patient_verified_s']].some((seconds) => typeof seconds === 'number' && seconds <= VERIFIED_FOR_S)
 
-/** A hold that could not end before the visit would only take the visit away: care comes first. */
-const inTime = (verdict: Verdict, event: BookingRequest, decidedAt: number): Verdict =>
-  verdict.outcome === 'hold' && event.slot.visitAt !== undefined && event.slot.visitAt <= decidedAt ? ALLOWED : verdict
+/** A hold that could not end before the visit would only take the visit away: care comes first. By the event's own time: the road must not matter. */
+const inTime = (verdict: Verdict, event: BookingRequest): Verdict =>
+  verdict.outcome === 'hold' && event.slot.visitAt !== undefined && event.slot.visitAt <= event.occurredAt ? ALLOWED : verdict
 
 /** Milliseconds until this order's turn: the one it has, else a new one at the end of its schedule's queue. */
 function* waitFor(event: BookingRequest, policy: Policy, turnAt: number | undefined): Exchange<number> {
@@ -88,11 +85,13 @@ function detailsOf(outcome: Outcome, event: BookingRequest, policy: Policy, deci
     case 'throttle': return { throttle: { retry_after_ms: Math.max(1, Math.round(retryAfterMs)) } }
     case 'hold': {
       const expiresAt = Math.min(decidedAt + policy.hold.forMs, event.slot.visitAt ?? Infinity)
-      return { hold: { hold_id: derivedId('h', event.eventId), expires_at: new Date(expiresAt).toISOString(), on_expiry: policy.hold.onExpiry } }
+      // An event that waited until its visit began is held for nobody to see: then it must not cost the patient the visit.
+      const onExpiry = expiresAt > decidedAt ? policy.hold.onExpiry : 'confirm'
+      return { hold: { hold_id: derivedId('h', event.eventId), expires_at: new Date(expiresAt).toISOString(), on_expiry: onExpiry } }
     }
   }
 }
 
 /** Ids that any road and any process derives alike. SHA-256 of the event id, which is no secret: 128 bits are unique enough. */
-const derivedId = (prefix: string, eventId: string): string => `${prefix}-${createHash('sha256').update(`${prefix}\0${eventId}`).digest('hex').slice(0, 32)}`
+const derivedId = (prefix: string, eventId: string): string => `${prefix}-${hash('sha256', `${prefix}\0${eventId}`).slice(0, 32)}`
 

@@ -27,8 +27,9 @@ if (values.help) {
 
 async function runRows(rows: readonly string[], options: BenchOptions): Promise<RowResult[]> {
   const results = [await runRow('reference', options)]
-  const fastify = results[0]?.figures[0]
-  for (const row of rows) results.push(await runRow(row, { ...options, ...(fastify ? { fastifyPerSecond: fastify.value } : {}) }))
+  const [perSecond, perCpuSecond] = results[0]?.figures ?? []
+  const fastify = { perSecond: perSecond?.value ?? NaN, perCpuSecond: perCpuSecond?.value ?? NaN }
+  for (const row of rows) results.push(await runRow(row, { ...options, fastify }))
   return results
 }
 

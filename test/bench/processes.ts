@@ -79,14 +79,17 @@ export interface Load { round(round: Round): Promise<Measured>; stop(): Promise<
 /** Rounds of load against a server whose CPU is watched meanwhile. */
 export function startLoad(serverPid: (url: string) => number): Load {
   const child = fork(join(here, 'load.js'))
+  const ended = once(child, 'exit').then(() => { throw new Error('the load ended in the middle of a round; the server has probably broken its connections') })
+  ended.catch(() => undefined) // after the last round it is told to end
+  const answer = async (): Promise<unknown> => (await Promise.race([once(child, 'message'), ended]) as unknown[])[0]
   return {
     async round(round) {
       child.send(round)
-      await once(child, 'message')
+      await answer()
       const pid = serverPid(round.url)
       const before = cpuUsOf(pid)
       child.send('go')
-      const [result] = await once(child, 'message') as [RoundResult]
+      const result = await answer() as RoundResult
       const after = cpuUsOf(pid)
       return { ...result, cpuUs: { all: (after.all - before.all) / result.requests, main: (after.main - before.main) / result.requests } }
     },

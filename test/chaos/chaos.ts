@@ -23,6 +23,7 @@ export interface ChaosOptions {
   seed: number
   /** Holds at the brief hospital end after a minute at most, the shortest a policy may say; or at the visit, which is then so far away. */
   visitInMs?: number
+  logLevel?: string
   /** The command under test. */
   main?: string
   say?: (line: string) => void
@@ -52,7 +53,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const receiver = await startCallbackReceiver(secret, () => random() < REFUSED_CALLBACKS)
   const data = await openDataDir()
   const settings: Settings = {
-    ZHENHAO_DATA_DIR: data.path, PORT: await freePort(), KAFKA_BROKERS: brokers, LOG_LEVEL: 'warn',
+    ZHENHAO_DATA_DIR: data.path, PORT: await freePort(), KAFKA_BROKERS: brokers, LOG_LEVEL: options.logLevel ?? 'warn',
     ZHENHAO_TOKEN_KEY: randomBytes(32).toString('hex'), ZHENHAO_CALLBACK_URL: receiver.url, ZHENHAO_CALLBACK_SECRET: secret,
   }
   const target = createTarget(await startProduct(settings, main), () => startProduct(settings, main))

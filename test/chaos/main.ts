@@ -17,7 +17,7 @@ if (!broker) process.exit(1)
 try {
   const report = await runChaos({
     brokers: broker.brokers, events: Number(values.events), kills: Number(values.kills), killAfterLoad: true, perSecond: Number(values.rate), seed: Number(values.seed),
-    main: join(import.meta.dirname, '../../src/main.js'), say,
+    ...(values.verbose ? { logLevel: 'info' } : {}), main: join(import.meta.dirname, '../../src/main.js'), say,
   })
   if (values.verbose) process.stderr.write(report.output)
   process.stdout.write(values.json ? `${JSON.stringify(lineOf(report))}\n` : table(report))

@@ -86,7 +86,7 @@ describe('bodies', () => {
   })
 
   it('a full house answers 503 before the body is read', async () => {
-    const { port, send, engine } = await listen({ scoreInFlight: 1, bulkInFlight: 1 })
+    const { port, send, engine } = await listen({ scoreInFlight: 1, bulkInFlightBytes: 1 })
     const gate = createGate()
     engine.answer = () => gate.opened.then(() => ({ kind: 'overloaded', retryAfterMs: 1 }))
     const [one, many] = [send('/v1/score', request('e-1')), send('/v1/events', [request('e-2')])]
@@ -102,7 +102,7 @@ describe('bodies', () => {
   })
 
   it('a sender that hangs up in the middle gives its seat back', async () => {
-    const { port, send } = await listen({ bulkInFlight: 1 })
+    const { port, send } = await listen({ bulkInFlightBytes: 1 })
     const half = announce(port, '/v1/events', 1_000)
     half.socket.write('[')
     await expect.poll(async () => (await send('/v1/events', [])).status).toBe(503)

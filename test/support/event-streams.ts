@@ -3,7 +3,12 @@ import fc from 'fast-check'
 import { CANCELLED_BY, EVENT_TYPES, type BookingEvent, type EventType, type Patient, type Slot } from '../../src/domain/event.js'
 
 /** Synthetic people only: a token is a hash of a made-up name. */
-export const tokenOf = (name: string): string => createHash('sha256').update(name).digest('hex').slice(0, 32)
+export function tokenOf(name: string): string {
+  let token = tokens.get(name)
+  if (token === undefined) tokens.set(name, (token = createHash('sha256').update(name).digest('hex').slice(0, 32)))
+  return token
+}
+const tokens = new Map<string, string>()
 
 export const START_MS = Date.UTC(2026, 10, 20, 7)
 

@@ -129,6 +129,9 @@ export class LogArena {
     return page[at + 2] === lo && page[at + 1] === hi && (((page[at] ?? 0) >>> 8) & 0xff) === kind
   }
 
+  /** Whether this is the block in use for the key, and not a free one that was. */
+  holds(address: number, kind: number, hi: number, lo: number): boolean { return (this.head(address) & IN_USE) !== 0 && this.hasKey(address, kind, hi, lo) }
+
   /** Kind and key of a block. */
   blockAt(address: number): Block {
     const page = this.page(address), at = this.offset(address)

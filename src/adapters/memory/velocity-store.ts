@@ -1,5 +1,5 @@
 import {
-  EMPTY_LOG, lengthAt, locate, Spill, timeAt, verbAt, withFlags, wordAt,
+  EMPTY_LOG, lengthAt, locate, Spill, timeAt, timeOf, verbAt, verbOf, withFlags, wordAt,
   type Exchange, type LogLayout, type LogWrite, type PackedLog, type PackedRecord, type SpillJson,
 } from '../../domain/packed-log.js'
 import type { VelocityStore } from '../../ports/velocity-store.js'
@@ -21,11 +21,10 @@ export interface MemoryVelocityOptions {
   maxBytes?: number
 }
 
-/** What a snapshot holds besides its pages; plain JSON. `spills`: kind, key, then each verb with what it let go. */
-export interface SnapshotHead { version: string; filled: number; clockMs: number | null; incomplete: boolean; spills: [number, number, number, [number, SpillJson][]][] }
+/** What a snapshot holds besides its pages; plain JSON. `spills`: block address, then each verb with what it let go. */
+export interface SnapshotHead { version: string; filled: number; clockMs: number | null; incomplete: boolean; spills: [number, [number, SpillJson][]][] }
 
 type Key = Pick<LogWrite, 'kind' | 'hi' | 'lo'>
-interface SpilledEntity extends Key { byVerb: Map<number, Spill> }
 
 /**
  * Velocity in this process: an index over an arena of packed logs. A conversation runs straight through, so each event is
@@ -34,11 +33,13 @@ interface SpilledEntity extends Key { byVerb: Map<number, Spill> }
 export class MemoryVelocityStore implements VelocityStore {
   private arena = new LogArena()
   private index = new BlockIndex(this.arena)
-  /** What full logs let go; the blocks of these entities are marked. */
-  private spilled = new Map<string, SpilledEntity>()
+  /** What full logs let go: block address -> verb -> spill. These blocks are marked. */
+  private spilled = new Map<number, Map<number, Spill>>()
   /** About the time of the newest events: what is a horizon older may go. */
   private clockMs = -Infinity
   private dropped = false
+  /** Of the trip under way: where each write went. */
+  private readonly addresses: number[] = []
   private readonly layout: LogLayout
   private readonly maxBytes: number
 
@@ -59,66 +60,78 @@ export class MemoryVelocityStore implements VelocityStore {
   }
 
   private trip(writes: readonly LogWrite[]): PackedLog[] {
-    for (const write of writes) {
-      if (write.put) this.put(write, write.put, write.was)
-      else if (write.drop) this.drop(write, write.drop)
-    }
     const logs: PackedLog[] = []
-    for (const write of writes) logs.push(this.read(write))
+    const addresses = this.addresses
+    for (const [i, write] of writes.entries()) {
+      if (write.put) addresses[i] = this.put(write, write.put, write.was)
+      else if (write.drop) addresses[i] = this.drop(write, write.drop)
+      else addresses[i] = this.index.find(write.kind, write.hi, write.lo)
+    }
+    for (const [i, write] of writes.entries()) logs.push(this.read(write, addresses[i] ?? 0))
     return logs
   }
 
-  private read({ kind, hi, lo }: Key): PackedLog {
-    const address = this.index.find(kind, hi, lo)
+  /** `hint`: where the log was when it was written; a later write of the same trip may have moved it or given it up. */
+  private read({ kind, hi, lo }: Key, hint: number): PackedLog {
+    const address = hint !== 0 && this.arena.holds(hint, kind, hi, lo) ? hint : this.index.find(kind, hi, lo)
     if (address === 0) return EMPTY_LOG
     const words = this.arena.page(address), from = this.arena.offset(address) + BLOCK_HEAD
-    const spills = this.arena.isMarked(address) ? this.spilled.get(spillKey({ kind, hi, lo }))?.byVerb : undefined
-    return { words, from, to: from + wordAt(words, from - 1), spills }
+    return { words, from, to: from + wordAt(words, from - 1), spills: this.arena.isMarked(address) ? this.spilled.get(address) : undefined }
   }
 
-  private put(key: Key, record: PackedRecord, was: number | undefined): void {
-    this.advanceClock(timeAt(record, 0))
+  /** Returns the block's address. */
+  private put(key: Key, record: PackedRecord, was: number | undefined): number {
+    this.advanceClock(timeOf(record))
+    const verb = verbOf(record)
     const address = this.index.find(key.kind, key.hi, key.lo) || this.addEntity(key, record.length)
     const words = this.arena.page(address), from = this.arena.offset(address) + BLOCK_HEAD
-    const used = wordAt(words, from - 1)
-    const place = locate(words, from, from + used, record)
-    const spill = this.spillOf(key, address, verbAt(record, 0))
-    if (place.found && lengthAt(words, place.at) === record.length) {
-      this.arena.touch(address)
-      write(words, place.at, record)
-    } else if (place.found) {
-      this.cut(address, place.at)
-      this.put(key, record, was)
-    } else if (was !== undefined && hasSpilled(spill, record)) {
-      spill?.add(withFlags(record, was), 0, -1)
-      spill?.add(record, 0, 1)
-    } else if (place.ofVerb < this.layout.cap(key.kind, verbAt(record, 0))) this.insert(address, place.at - from, record)
+    const place = locate(words, from, from + wordAt(words, from - 1), record)
+    if (place.found) return this.replace(address, place.at, record)
+    if (was !== undefined && this.correctSpill(address, record, was)) return address
+    if (place.ofVerb < this.layout.cap(key.kind, verb)) return this.insert(address, place.at - from, record)
     // Full: the oldest goes, which may be the newcomer itself.
-    else if (place.at === place.firstOfVerb) this.addSpill(key, address, record, 0)
-    else {
-      const length = lengthAt(words, place.firstOfVerb)
-      this.addSpill(key, address, words, place.firstOfVerb)
-      this.cut(address, place.firstOfVerb)
-      this.insert(address, place.at - from - length, record)
+    if (place.at === place.firstOfVerb) {
+      this.addSpill(key.kind, address, Uint32Array.from(record), 0)
+      return address
     }
+    const length = lengthAt(words, place.firstOfVerb)
+    this.addSpill(key.kind, address, words, place.firstOfVerb)
+    this.cut(address, place.firstOfVerb)
+    return this.insert(address, place.at - from - length, record)
   }
 
-  private drop(key: Key, record: PackedRecord): void {
+  /** Returns the block's address, 0 when nothing is left of it. */
+  private drop(key: Key, record: PackedRecord): number {
     const address = this.index.find(key.kind, key.hi, key.lo)
-    if (address === 0) return
+    if (address === 0) return 0
     const words = this.arena.page(address), from = this.arena.offset(address) + BLOCK_HEAD
     const { at, found } = locate(words, from, from + wordAt(words, from - 1), record)
-    const spill = this.spillOf(key, address, verbAt(record, 0))
-    if (found) {
-      this.cut(address, at)
-      if (words[from - 1] === 0) this.forget(address)
-    } else if (hasSpilled(spill, record)) spill?.add(record, 0, -1)
+    if (!found) {
+      this.correctSpill(address, record, undefined)
+      return address
+    }
+    this.cut(address, at)
+    if (words[from - 1] !== 0) return address
+    this.forget(address)
+    return 0
   }
 
   // ---- words
 
-  /** `at`: offset in the log. */
-  private insert(address: number, at: number, record: PackedRecord): void {
+  /** The same event once more, at this position of the page: it may say more or less than before. */
+  private replace(address: number, at: number, record: PackedRecord): number {
+    const words = this.arena.page(address)
+    if (lengthAt(words, at) === record.length) {
+      this.arena.touch(address)
+      write(words, at, record)
+      return address
+    }
+    this.cut(address, at)
+    return this.insert(address, at - this.arena.offset(address) - BLOCK_HEAD, record)
+  }
+
+  /** `at`: offset in the log. Returns the block's address, which changes when the log outgrows its block. */
+  private insert(address: number, at: number, record: PackedRecord): number {
     const used = wordAt(this.arena.page(address), this.arena.offset(address) + BLOCK_HEAD - 1)
     const roomy = used + record.length > this.arena.capacity(address) ? this.grow(address, used, used + record.length) : address
     this.arena.touch(roomy)
@@ -126,6 +139,7 @@ export class MemoryVelocityStore implements VelocityStore {
     if (at < used) words.copyWithin(from + at + record.length, from + at, from + used)
     write(words, from + at, record)
     words[from - 1] = used + record.length
+    return roomy
   }
 
   /** Takes out the record at this position of the page. */
@@ -144,10 +158,18 @@ export class MemoryVelocityStore implements VelocityStore {
     const target = this.arena.page(bigger), to = this.arena.offset(bigger) + BLOCK_HEAD
     target.set(source.subarray(from, from + used), to)
     target[to - 1] = used
-    if (this.arena.isMarked(address)) this.arena.mark(bigger)
+    this.moveSpills(address, bigger)
     this.index.set(bigger)
     this.arena.release(address)
     return bigger
+  }
+
+  private moveSpills(from: number, to: number): void {
+    const byVerb = this.arena.isMarked(from) ? this.spilled.get(from) : undefined
+    if (!byVerb) return
+    this.spilled.delete(from)
+    this.spilled.set(to, byVerb)
+    this.arena.mark(to)
   }
 
   private addEntity(key: Key, words: number): number {
@@ -159,17 +181,24 @@ export class MemoryVelocityStore implements VelocityStore {
 
   // ---- spills
 
-  private spillOf(key: Key, address: number, verb: number): Spill | undefined {
-    return this.arena.isMarked(address) ? this.spilled.get(spillKey(key))?.byVerb.get(verb) : undefined
+  /** Takes a record back that was let go, and counts it with its new flags if it `was` another. False: it was not let go. */
+  private correctSpill(address: number, record: PackedRecord, was: number | undefined): boolean {
+    const spill = this.arena.isMarked(address) ? this.spilled.get(address)?.get(verbOf(record)) : undefined
+    if (!spill || timeOf(record) > spill.newestMs) return false
+    spill.add(Uint32Array.from(was === undefined ? record : withFlags(record, was)), 0, -1)
+    if (was !== undefined) spill.add(Uint32Array.from(record), 0, 1)
+    return true
   }
 
-  private addSpill(key: Key, address: number, words: ArrayLike<number>, at: number): void {
+  private addSpill(kind: number, address: number, words: Uint32Array, at: number): void {
     const verb = verbAt(words, at)
-    let entity = this.spilled.get(spillKey(key))
-    if (!entity) this.spilled.set(spillKey(key), (entity = { kind: key.kind, hi: key.hi, lo: key.lo, byVerb: new Map() }))
-    let spill = entity.byVerb.get(verb)
-    if (!spill) entity.byVerb.set(verb, (spill = new Spill(this.layout.rings(key.kind, verb))))
-    if (!this.arena.isMarked(address)) this.arena.mark(address)
+    let byVerb = this.spilled.get(address)
+    if (!byVerb) {
+      this.spilled.set(address, (byVerb = new Map<number, Spill>()))
+      this.arena.mark(address)
+    }
+    let spill = byVerb.get(verb)
+    if (!spill) byVerb.set(verb, (spill = new Spill(this.layout.rings(kind, verb))))
     spill.add(words, at, 1)
   }
 
@@ -194,7 +223,7 @@ export class MemoryVelocityStore implements VelocityStore {
 
   private forget(address: number): void {
     const block = this.arena.blockAt(address)
-    if (this.arena.isMarked(address)) this.spilled.delete(spillKey(block))
+    if (this.arena.isMarked(address)) this.spilled.delete(address)
     this.index.remove(block.kind, block.hi, block.lo)
     this.arena.release(address)
   }
@@ -207,7 +236,8 @@ export class MemoryVelocityStore implements VelocityStore {
     }
   }
 
-  private get isFull(): boolean { return this.arena.bytes + this.index.bytes + PAGE_BYTES > this.maxBytes }
+  /** The index takes 16 bytes per entity at most, and the smallest block is 64: a quarter on top of the pages. */
+  private get isFull(): boolean { return (this.arena.bytes + PAGE_BYTES) * 1.25 > this.maxBytes }
 
   /** Gives up entities until a log of `words` fits into what memory there is; never the one at `keep`. */
   private makeRoom(words: number, keep: number): void {
@@ -232,8 +262,8 @@ export class MemoryVelocityStore implements VelocityStore {
 
   /** Head and pages as they are now; the pages may be taken slowly while events go on. One snapshot at a time. */
   snapshot(): { head: SnapshotHead; pages: Generator<Uint32Array, void> } {
-    const spills = [...this.spilled.values()].map(({ kind, hi, lo, byVerb }): SnapshotHead['spills'][number] =>
-      [kind, hi, lo, [...byVerb].map(([verb, spill]): [number, SpillJson] => [verb, spill.toJSON()])])
+    const spills = [...this.spilled].map(([address, byVerb]): SnapshotHead['spills'][number] =>
+      [address, [...byVerb].map(([verb, spill]): [number, SpillJson] => [verb, spill.toJSON()])])
     const head = { version: this.layout.version, filled: this.arena.filled, clockMs: this.clockMs === -Infinity ? null : this.clockMs, incomplete: this.dropped, spills }
     return { head, pages: this.arena.snapshot() }
   }
@@ -246,9 +276,9 @@ export class MemoryVelocityStore implements VelocityStore {
     this.arena.eachBlock((address, inUse) => { if (inUse) this.index.set(address) })
     this.clockMs = head.clockMs ?? -Infinity
     this.dropped = head.incomplete
-    this.spilled = new Map(head.spills.map(([kind, hi, lo, saved]) => {
-      const byVerb = new Map(saved.map(([verb, json]) => [verb, Spill.fromJSON(this.layout.rings(kind, verb), json)]))
-      return [spillKey({ kind, hi, lo }), { kind, hi, lo, byVerb }]
+    this.spilled = new Map(head.spills.map(([address, saved]) => {
+      const { kind } = this.arena.blockAt(address)
+      return [address, new Map(saved.map(([verb, json]) => [verb, Spill.fromJSON(this.layout.rings(kind, verb), json)]))]
     }))
     return true
   }
@@ -258,6 +288,3 @@ export class MemoryVelocityStore implements VelocityStore {
 function write(words: Uint32Array, at: number, record: PackedRecord): void {
   for (let i = 0; i < record.length; i++) words[at + i] = record[i] ?? 0
 }
-
-const hasSpilled = (spill: Spill | undefined, record: PackedRecord): boolean => spill !== undefined && timeAt(record, 0) <= spill.newestMs
-const spillKey = ({ kind, hi, lo }: Key): string => `${kind}:${hi}:${lo}`

@@ -98,7 +98,7 @@ function messageOf(row: HoldRow): string {
 const toCursor = (row: HoldRow): string => Buffer.from(`${row.placed_at} ${row.hold_id}`).toString('base64url')
 
 function fromCursor(cursor: string): [placedAt: string, holdId: string] {
-  const match = /^(\d{1,16}) (.+)$/s.exec(Buffer.from(cursor, 'base64url').toString())
+  const match = /^(\d{1,15}) ([^\0]+)$/.exec(Buffer.from(cursor, 'base64url').toString())
   if (match === null) throw Object.assign(new Error('cursor: not one that a page returned'), { code: 'BAD_CURSOR' })
   return [match[1] ?? '', match[2] ?? '']
 }

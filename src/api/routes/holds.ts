@@ -5,7 +5,7 @@ import type { OnExpiry } from '../../domain/decision.js'
 import type { ApiDeps } from '../deps.js'
 import { sendProblem } from '../present-error.js'
 import { callerOf, type Route } from '../route.js'
-import { errors, params, ref } from '../schemas.js'
+import { errors, idText, params, ref } from '../schemas.js'
 
 interface HoldView {
   hold_id: string; event_id: string; order_id: string; status: HoldStatus
@@ -33,7 +33,7 @@ export function holdRoutes(route: Route, deps: Deps): void {
       querystring: {
         type: 'object', additionalProperties: false,
         properties: {
-          status: { enum: HOLD_STATUSES }, hospital_id: { type: 'string', minLength: 1, maxLength: 128 },
+          status: { enum: HOLD_STATUSES }, hospital_id: idText,
           limit: { type: 'string', pattern: '^([1-9]|[1-9][0-9]|1[0-9][0-9]|200)$', description: `1 to ${PAGE.max}; ${PAGE.default} without` },
           cursor: { type: 'string', minLength: 1, maxLength: 512, description: '`next_cursor` of the page before' },
         },

@@ -55,7 +55,11 @@ function resultOf(rounds: readonly { bare: Measured; product: Measured }[], opti
       compared('load generator', '% of a core', (m) => 100 * m.cpuShare),
     ],
     outcomes: sum(rounds.map((r) => r.product.outcomes)),
-    notes: [`statuses: ${JSON.stringify(sum(rounds.map((r) => r.product.statuses)))}`, ...profileOf(options)],
+    notes: [
+      `statuses: ${JSON.stringify(sum(rounds.map((r) => r.product.statuses)))}`,
+      `rounds: ${rounds.map((r) => `${Math.round(rate(r.product))}/s at ${Math.round(r.product.cpuUs.main)} us against ${Math.round(rate(r.bare))}/s at ${Math.round(r.bare.cpuUs.main)} us`).join('; ')}`,
+      ...profileOf(options),
+    ],
   }
 }
 

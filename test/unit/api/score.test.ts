@@ -190,7 +190,7 @@ describe('POST /v1/events', () => {
   })
 
   it('frees its seat after every answer, good or bad', async () => {
-    const { call } = await createWorld({ bulkInFlight: 1 })
+    const { call } = await createWorld({ bulkInFlightBytes: 1 })
     for (const body of [[paid('e-1')], '{', [paid('e-2')]]) expect((await call('POST', '/v1/events', 'booking_core', body)).statusCode).not.toBe(503)
   })
 })

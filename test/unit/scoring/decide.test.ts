@@ -71,9 +71,9 @@ describe('a turn waited and a check passed', () => {
   })
 })
 
-describe('an order already confirmed', () => {
-  it.each([35, 55, 75])('is let be at %i points, and what would have been is kept', (points) => {
-    const verdict = scored(points, { features: { order_confirmed: true } })
+describe('an order already confirmed, or dead', () => {
+  it.each([35, 55, 75].flatMap((points) => (['order_confirmed', 'order_ended'] as const).map((fact) => [points, fact] as const)))('is let be at %i points, and what would have been is kept (%s)', (points, fact) => {
+    const verdict = scored(points, { features: { [fact]: true } })
     expect(verdict).toMatchObject({ outcome: 'allow', reasons: [] })
     expect(verdict.wouldBe).toEqual(scored(points).wouldBe)
     expect(verdict.wouldBe.reasons).toHaveLength(1)

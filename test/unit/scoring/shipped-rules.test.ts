@@ -46,9 +46,10 @@ describe('the shipped rules and policies', () => {
   it('name only families whose cap lets them do what their file says', () => {
     const lone = [...packs?.caps ?? []].filter(([, cap]) => cap >= 50).map(([family]) => family).sort()
     expect(lone).toEqual(['breadth', 'handoff', 'insider'])
-    expect(packs?.caps.get('binding')).toBeLessThan(30)
-    expect((packs?.caps.get('binding') ?? 0) + (packs?.caps.get('payer') ?? 0)).toBeLessThan(50)
-    expect((packs?.caps.get('device') ?? 0) + (packs?.caps.get('payer') ?? 0)).toBeLessThan(50)
+    // What a helper of many shares, each on its own and in pairs below a check, all three below an interception.
+    const [binding = 0, payer = 0, device = 0] = ['binding', 'payer', 'device'].map((family) => packs?.caps.get(family))
+    expect(Math.max(binding + payer, payer + device, device + binding)).toBeLessThan(30)
+    expect(binding + payer + device).toBeLessThan(50)
   })
 
   it('deny only an identity that cannot exist', () => {
@@ -70,8 +71,8 @@ const firstHandOff = own({
 describe('one expert\'s morning', () => {
   const expected: [string, Features, Outcome[]][] = [
     ['the first bot, which has done nothing yet', bot, ['allow', 'challenge', 'throttle']],
-    ['the second bot with the next ID number and the same payer', { ...bot, payer_patients_24h: 2, payer_accounts_24h: 2, id_prefix_patients_24h: 2 }, ['throttle', 'hold']],
-    ['the third bot', { ...bot, payer_patients_24h: 3, payer_accounts_24h: 3, id_prefix_patients_24h: 3 }, ['throttle', 'hold']],
+    ['the second bot with the next ID number and the same payer', { ...bot, payer_patients_24h: 2, payer_accounts_24h: 2, payer_devices_24h: 2, id_prefix_patients_24h: 2, id_prefix_accounts_24h: 2 }, ['throttle', 'hold']],
+    ['the third bot', { ...bot, payer_patients_24h: 3, payer_accounts_24h: 3, payer_devices_24h: 3, id_prefix_patients_24h: 3, id_prefix_accounts_24h: 3 }, ['throttle', 'hold']],
     ['a man who books for himself in the first half minute', quiet, ['allow']],
     ['and then for his mother', own({ relation: 'parent', account_patients_24h: 2, account_orders_24h: 2, payer_patients_24h: 2, device_patients_24h: 2 }), ['allow']],
     ['a stranger who takes a return 38 s after it came back', own({
@@ -103,7 +104,7 @@ describe('each tactic is intercepted by what it leaves in combination', () => {
     ['T4 cancel in the app, rebook by phone', without({ ...firstHandOff, channel_kind: 'phone', handoff_cross_channel: true, handoff_shared: 1, payer_handoffs_30d: 2 },
       ['account_', 'device_', 'handoff_shares_account', 'handoff_shares_device', 'session_', 'page_', 'captcha_']), 'SLOT_HANDOFF'],
     ['T7 late binding', own({ relation: 'other', bound_for_s: 40, account_binds_24h: 5, account_unbinds_30d: 9, account_patients_30d: 12, page_views: 1, session_s: 1.4, captcha_ms: 420 }), 'BINDING_CHURN'],
-    ['T8 one payer', own({ payer_patients_24h: 12, payer_accounts_24h: 9, payer_patients_30d: 40, payer_accounts_30d: 25, captcha_ms: 350, page_views: 1, session_s: 3, since_release_ms: 350 }), 'PAYER_MANY_PATIENTS'],
+    ['T8 one payer', own({ payer_patients_24h: 12, payer_accounts_24h: 9, payer_devices_24h: 9, payer_devices_30d: 9, payer_patients_30d: 40, payer_accounts_30d: 25, captcha_ms: 350, page_views: 1, session_s: 3, since_release_ms: 350 }), 'PAYER_MANY_PATIENTS'],
     ['T15 breadth over many accounts', own({ patient_departments_40d: 11, patient_accounts_30d: 6 }), 'MANY_DEPARTMENTS'],
     ['T11 a seat before release', own({ channel_kind: 'phone', since_release_ms: -60_000, seat_before_release_30d: 4 }), 'BEFORE_RELEASE'],
   ]
@@ -142,8 +143,8 @@ describe('innocent look-alikes are left alone', () => {
     ['a newcomer with a virtual operator\'s number', own({ account_age_h: 0.1, bound_for_s: 120, phone_virtual: true })],
     ['a newcomer who adds the whole family', own({ account_age_h: 0.3, bound_for_s: 60, account_binds_24h: 4, account_binds_1h: 4, relation: 'child' })],
     ['a friend bound minutes before the booking', own({ relation: 'other', bound_for_s: 200, account_binds_24h: 1 })],
-    ['somebody whose employer pays for dozens of strangers', own({ payer_patients_24h: 12, payer_accounts_24h: 12, payer_patients_30d: 90, payer_accounts_30d: 90 })],
-    ['a newcomer whose insurer pays', own({ account_age_h: 0.2, bound_for_s: 100, payer_patients_24h: 30, payer_accounts_24h: 30 })],
+    ['somebody whose employer pays for dozens of strangers', own({ payer_patients_24h: 12, payer_accounts_24h: 12, payer_devices_24h: 12, payer_devices_30d: 90, payer_patients_30d: 90, payer_accounts_30d: 90 })],
+    ['a newcomer whose insurer pays', own({ account_age_h: 0.2, bound_for_s: 100, payer_patients_24h: 30, payer_accounts_24h: 30, payer_devices_24h: 30, payer_doctors_24h: 22 })],
     ['a watcher by hand who wins a return within two seconds', own({
       rerelease_gap_s: 1.7, handoff_gap_s: 1.8, handoff_same_patient: false, handoff_shares_account: false, handoff_shared: 0, account_queries_1h: 70, account_query_cv_1h: 0.9,
       account_query_gap_1h: 40, account_wins_24h: 1, account_givers_30d: 1,
@@ -160,15 +161,15 @@ describe('innocent look-alikes are left alone', () => {
   })
 
   it('a paid companion who books for many strangers is asked for a check at most', () => {
-    const companion = own({ relation: 'helper', bound_for_s: 300, account_binds_24h: 5, account_unbinds_30d: 12, account_patients_30d: 20, device_patients_24h: 5, payer_patients_24h: 5, payer_patients_30d: 20 })
+    const companion = own({ relation: 'helper', bound_for_s: 300, account_binds_24h: 5, account_unbinds_30d: 12, account_patients_30d: 20, account_doctors_30d: 14, account_attended_90d: 18, device_patients_24h: 5, payer_patients_24h: 5, payer_patients_30d: 20 })
     expect(severity(outcomeFor(companion).outcome)).toBeLessThanOrEqual(severity('challenge'))
   })
 
   it.each([
     ['speed', { since_release_ms: 5, session_s: 0.2, page_views: 0, captcha_ms: 50, account_attempts_1m: 90, device_attempts_1m: 90 }],
     ['a new account', { account_age_h: 0.01 }],
-    ['a late binding', { bound_for_s: 1, relation: 'other', account_binds_24h: 9, account_unbinds_30d: 9, account_patients_30d: 30 }],
-    ['one payer', { payer_patients_24h: 90, payer_accounts_24h: 90, payer_patients_30d: 90, payer_accounts_30d: 90, payer_orders_24h: 90 }],
+    ['a late binding', { bound_for_s: 1, relation: 'other', account_binds_24h: 9, account_unbinds_30d: 9, account_patients_30d: 30, account_doctors_30d: 17 }],
+    ['one payer', { payer_patients_24h: 90, payer_accounts_24h: 90, payer_devices_24h: 90, payer_devices_30d: 90, payer_patients_30d: 90, payer_accounts_30d: 90, payer_orders_24h: 90 }],
     ['cancelling', { account_cancels_30d: 30, patient_cancels_48h: 20, device_cancels_30d: 30, payer_cancels_30d: 30 }],
     ['an address', { ip_attempts_1s: 500, ip_patients_1h: 5000, ip_prefix_patients_10m: 5000, proxy: true, datacenter: true }],
   ])('%s alone never stops a booking', (_name, changes) => {
