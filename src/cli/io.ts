@@ -24,7 +24,9 @@ export const grouped = (count: number): string => Math.round(count).toLocaleStri
 export function wordsOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const own = error.message === '' ? error.name : error.message
-  return error.cause === undefined ? own : `${own}: ${wordsOf(error.cause)}`
+  const why = error.cause === undefined ? '' : wordsOf(error.cause)
+  // Some drivers quote the cause in their own message.
+  return own.includes(why) ? own : `${own}: ${why}`
 }
 
 /** Clears the line that a progress display may stand on; nothing where there is none. */

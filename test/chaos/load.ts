@@ -37,7 +37,7 @@ const FLUSH_MS = 40
 export function createLoad({ stories, client, kafka, ledger, random, perSecond, onProgress }: LoadOptions): Load {
   const calls = createSlots(CALLS_AT_ONCE)
   const topic = createBatcher<Message>((messages) => kafka.send('booking-events', messages))
-  // A call each would meet the rate limit of 50 a second: /events is for many at a time.
+  // A call each would meet the rate limit of 2,000 a second: /events is for many at a time.
   const bulk = createBatcher<string>(async (bodies) => {
     const { status, text } = await client.insist('POST', '/v1/events', { body: `[${bodies.join(',')}]` })
     if (status !== 200 || !text.includes('"rejected":[]')) ledger.violations.push(`${bodies.length} events over HTTP: ${status} ${text.slice(0, 300)}`)

@@ -69,6 +69,8 @@ describe('a hand-off', () => {
     expect(handOff(asked('z', 10), asked('a', 1), cancelled('a', 4), asked('b', 5), expired('b', 7))?.gapMs).toBe(3)
     expect(handOff(asked('z', 10), asked('a', 1), cancelled('a', 4, 'hospital'))).toBeUndefined()
     expect(handOff(asked('z', 10), asked('z', 1), cancelled('z', 4))).toBeUndefined()
+    // An end of its own order, told before its request, is passed over.
+    expect(handOff(asked('z', 10), asked('a', 1), cancelled('a', 2), cancelled('z', 4))?.gapMs).toBe(8)
   })
 
   it('may be at the same instant, and not after the taker asked', () => {
