@@ -1,4 +1,4 @@
-import type { DataDir } from '../adapters/file/data-dir.js'
+import { sameAsEver, type DataDir } from '../adapters/file/data-dir.js'
 import type { Logger } from '../adapters/pino/log.js'
 import { createAccessStore, createAuditLog } from '../adapters/postgres/access-store.js'
 import { createEnforcementStore, type PostgresEnforcementStore } from '../adapters/postgres/enforcement-store.js'
@@ -52,6 +52,11 @@ export async function startRuntime(config: Config, data: DataDir, log: Logger, r
 
 async function start(stores: Stores, config: Config, data: DataDir, log: Logger, roles: { stream: boolean }): Promise<Runtime> {
   const { journal, history, pool, eventLog } = stores
+  const tokeniser = await createTokeniser(stores.tokenKey)
+  // Under another key nobody would be recognised and every repeat would look like a conflict.
+  if (!await sameAsEver(data.path('token-key.fingerprint'), tokeniser.bodyHash('token key'))) {
+    throw new Error(`ZHENHAO_TOKEN_KEY is not the key that ${data.dir} was made with; set the old one again, or start with an empty data directory`)
+  }
   const policyStore = createPolicyStore(pool)
   const enforcement = createEnforcementStore(pool, config.callback ? ['topic', 'callback', 'history'] : ['topic', 'history'])
   let rulebook = await loadRulebook(config.rulesDir, await policyStore.all())
@@ -65,7 +70,7 @@ async function start(stores: Stores, config: Config, data: DataDir, log: Logger,
   const meters = createMeters(metrics, log)
   const outgoing = await startOutgoing(stores, enforcement, config, meters, log)
   const engine = createEngine({
-    tokeniser: await createTokeniser(stores.tokenKey), timeZone: config.timeZone, velocity: () => counting.velocity(), isPaused: () => counting.paused(),
+    tokeniser: tokeniser, timeZone: config.timeZone, velocity: () => counting.velocity(), isPaused: () => counting.paused(),
     journal, enforcer: outgoing.enforcer, rulebook: () => rulebook, decidedAt: monotonicNow(), onProcessed: meters.engine,
     accepted: () => ({ notAfter: Date.now() + config.maxAheadMs, notBefore: Date.now() - config.repeatDays * DAY_MS }),
   })

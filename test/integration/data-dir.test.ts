@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { DataDirTaken, holderOf, secretFile, takeDataDir } from '../../src/adapters/file/data-dir.js'
+import { DataDirTaken, holderOf, sameAsEver, secretFile, takeDataDir } from '../../src/adapters/file/data-dir.js'
 import { openPositions } from '../../src/adapters/file/positions.js'
 import { transpileTo } from '../support/transpiled.js'
 
@@ -128,6 +128,16 @@ describe('a secret file', () => {
     const fault = await secretFile(path).catch((f: unknown) => f as Error)
     expect(String(fault)).toContain(`${path} does not hold 32 bytes in hex`)
     if (text !== '') expect(String(fault)).not.toContain(text)
+  })
+})
+
+describe('a fingerprint', () => {
+  it('is kept from the first time on, and another one is told', async () => {
+    const path = join(await mkdtemp(join(tmpdir(), 'zhenhao-fingerprint-')), 'fingerprint')
+    expect(await sameAsEver(path, 'one')).toBe(true)
+    expect(await sameAsEver(path, 'one')).toBe(true)
+    expect(await sameAsEver(path, 'other')).toBe(false)
+    expect(await sameAsEver(path, 'one')).toBe(true)
   })
 })
 

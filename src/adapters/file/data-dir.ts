@@ -131,3 +131,13 @@ export async function secretFile(path: string): Promise<Buffer> {
   await replaceFile(path, `${bytes.toString('hex')}\n`)
   return bytes
 }
+
+/** Whether `value` is the one this file was first written with; the first caller writes it. */
+export async function sameAsEver(path: string, value: string): Promise<boolean> {
+  const known = await readFile(path, 'utf8').catch((fault: unknown) => {
+    if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw fault
+  })
+  if (known === undefined) await writeFile(path, value, { mode: 0o600 })
+  return known === undefined || known === value
+}
