@@ -1,3 +1,4 @@
+import { constants } from 'node:fs'
 import { mkdir, open, stat, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Recorded } from '../../ports/history-store.js'
@@ -25,8 +26,11 @@ interface Waiting { frame: Buffer; seq: number; settle: { resolve: () => void; r
 /** Records read from a file at once. */
 const CHUNK_RECORDS = 2_000
 
+/** A write returns when the disk has it: one trip through the thread pool, where write and fdatasync would be two. */
+const APPEND_DURABLY = constants.O_APPEND | constants.O_CREAT | constants.O_WRONLY | constants.O_DSYNC
+
 /**
- * Opens the journal: an append-only run of files. Appends are written in groups, one fdatasync each (group commit), so that
+ * Opens the journal: an append-only run of files. Appends are written in groups, one synchronous write each (group commit), so that
  * a record is durable against a power cut and a busy second costs few syncs. A torn tail, which was never acknowledged, is
  * cut off. A write fault is final: what a failed sync left on the disk cannot be known, so the process must not go on.
  */
@@ -39,7 +43,7 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
   const last = segments.at(-1), lastRetired = retired.at(-1)
   let next = last ? endOf(last) : lastRetired ? lastRetired.first + lastRetired.count : 1
   let durableSeq = next - 1
-  let handle: FileHandle | undefined = last && await open(pathOf(last), 'a', 0o600)
+  let handle: FileHandle | undefined = last && await open(pathOf(last), APPEND_DURABLY, 0o600)
   let waiting: Waiting[] = []
   let writing: Promise<void> | undefined
   let fault: Error | undefined
@@ -76,7 +80,6 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
     let bytes = segment.bytes
     for (const { frame } of group) { offsets.push(bytes); bytes += frame.length }
     await handle?.appendFile(Buffer.concat(group.map((w) => w.frame)))
-    await handle?.datasync()
     segment.bytes = bytes
   }
 
@@ -90,7 +93,7 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
       full.offsets = Uint32Array.from(full.offsets)
     }
     const segment: Segment = { first, file: segmentFile(first), offsets: [], bytes: 0 }
-    handle = await open(pathOf(segment), 'a', 0o600)
+    handle = await open(pathOf(segment), APPEND_DURABLY, 0o600)
     await syncDirectory(dir)
     segments.push(segment)
     return segment
