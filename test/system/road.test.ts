@@ -135,7 +135,9 @@ describe('the same events by three roads', () => {
     const active = (JSON.parse(list) as { items: { hold_id: string }[] }).items.map(({ hold_id: id }) => id)
     const [first = '', second = ''] = active
     expect(held).toEqual(expect.arrayContaining(active))
-    const before = texts('booking-holds').length
+    // The platform has cancelled some held orders of the file: their ends are on their way, too.
+    const before = new Set(held).size - active.length
+    await vi.waitFor(() => { expect(texts('booking-holds')).toHaveLength(before) }, { timeout: 15_000 })
     for (const [id, verb] of [[first, 'release'], [first, 'release'], [second, 'reject']] as const) {
       expect((await reviewer.call('POST', `/v1/holds/${id}/${verb}`, { body: { reason: 'looked at' } })).status).toBe(200)
     }

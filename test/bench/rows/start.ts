@@ -20,6 +20,8 @@ export async function run(options: BenchOptions): Promise<RowResult> {
     product = await startProduct(dir.path)
     const readyMs = product.readyMs
     const rebuilt = await rebuild(product.url, product.key('admin'), product.pid)
+    // In peace, so that the embedded PostgreSQL ends with it.
+    await product.stop()
     return {
       row: 'start', title: `kill -9 under load with ${wanted.toLocaleString('en-US')} events of history, everything embedded`, outcomes: live.outcomes,
       figures: [
