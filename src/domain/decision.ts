@@ -68,3 +68,12 @@ export interface Review {
   /** Counters whose log was full: their value is a lower bound or an approximation. */
   saturated: string[]
 }
+
+const texts = new WeakMap<Review, string>()
+
+/** A review as JSON, written once: the journal and history both want it, and it is the largest part of a record. */
+export function reviewText(review: Review): string {
+  let text = texts.get(review)
+  if (text === undefined) texts.set(review, (text = JSON.stringify(review)))
+  return text
+}

@@ -26,8 +26,8 @@ export interface Outgoing {
 const HISTORY_BATCH = 2_000
 const HISTORY_LINGER_MS = 500
 const PUBLISH_BATCH = 1_000
-/** Decisions wait at most this long for company on their way to the topic. */
-const PUBLISH_LINGER_MS = 5
+/** Decisions wait at most this long for company on their way to the topic: each batch costs two position writes and a send. */
+const PUBLISH_LINGER_MS = 20
 const POSITION_EVERY_MS = 1_000
 const HOUR_MS = 3_600_000
 /** Ended holds stay this much longer than repeats are known: a hold that is applied again must still be found ended. */

@@ -1,4 +1,4 @@
-import type { Decision, Review } from '../../domain/decision.js'
+import { reviewText, type Decision, type Review } from '../../domain/decision.js'
 import { isBookingRequest, type BookingEvent, type BookingRequest } from '../../domain/event.js'
 import type { HoldResolved } from '../../domain/hold.js'
 import type { Recorded } from '../../ports/history-store.js'
@@ -51,7 +51,7 @@ export function decisionRow({ seq, event, decision, bytes, review }: Decided): R
     enforcement: review?.enforcement ?? null, rule_score: review?.rule_score ?? null,
     rule_ids: review?.rule_hits.map((h) => h.rule) ?? [], shadow_rule_ids: review?.shadow_hits.map((h) => h.rule) ?? [],
     rule_errors: review?.rule_errors ?? [], saturated: review?.saturated ?? [],
-    decision: bytes, review: review === undefined ? null : JSON.stringify(review),
+    decision: bytes, review: review === undefined ? null : reviewText(review),
   }
 }
 

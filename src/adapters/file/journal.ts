@@ -34,7 +34,7 @@ const APPEND_DURABLY = constants.O_APPEND | constants.O_CREAT | constants.O_WRON
  * a record is durable against a power cut and a busy second costs few syncs. A torn tail, which was never acknowledged, is
  * cut off. A write fault is final: what a failed sync left on the disk cannot be known, so the process must not go on.
  */
-export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailRecords = 20_000, older, onFault }: FileJournalOptions): Promise<Journal> {
+export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailRecords = 5_000, older, onFault }: FileJournalOptions): Promise<Journal> {
   await mkdir(dir, { recursive: true, mode: 0o700 })
   await syncDirectory(dirname(dir))
   const ids = new IdIndex()

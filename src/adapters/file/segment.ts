@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import { reviewText } from '../../domain/decision.js'
 import type { Recorded } from '../../ports/history-store.js'
 
 /**
@@ -11,7 +12,7 @@ const NEW_LINE = 10
 const PAYLOAD_START = '{"seq":'
 
 export function encodeFrame({ seq, decision, review, ...head }: Recorded): Buffer {
-  const payload = Buffer.from(`${JSON.stringify({ seq, ...head })}\n${decision ?? ''}\n${review ? JSON.stringify(review) : ''}`)
+  const payload = Buffer.from(`${JSON.stringify({ seq, ...head })}\n${decision ?? ''}\n${review ? reviewText(review) : ''}`)
   const frame = Buffer.allocUnsafe(FRAME_HEAD + payload.length)
   frame.writeUInt32LE(payload.length, 0)
   frame.writeUInt32LE(crc32(payload), 4)
