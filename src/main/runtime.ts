@@ -70,7 +70,7 @@ async function start(stores: Stores, config: Config, data: DataDir, log: Logger,
   const meters = createMeters(metrics, log)
   const outgoing = await startOutgoing(stores, enforcement, config, meters, log)
   const engine = createEngine({
-    tokeniser: tokeniser, timeZone: config.timeZone, velocity: () => counting.velocity(), isPaused: () => counting.paused(),
+    tokeniser, timeZone: config.timeZone, velocity: () => counting.velocity(), isPaused: () => counting.paused(),
     journal, enforcer: outgoing.enforcer, rulebook: () => rulebook, decidedAt: monotonicNow(), onProcessed: meters.engine,
     accepted: () => ({ notAfter: Date.now() + config.maxAheadMs, notBefore: Date.now() - config.repeatDays * DAY_MS }),
   })
@@ -96,7 +96,7 @@ async function start(stores: Stores, config: Config, data: DataDir, log: Logger,
     },
     troubles: async () => ({
       ...(journal.fault ? { journal: 'cannot be written; make room on the disk and restart' } : {}),
-      ...await troublesOf({ postgres: () => enforcement.ping(), history: () => history.ping(), stream: () => eventLog.ping() }),
+      ...await troublesOf({ postgres: () => enforcement.ping(), history: () => history.ping(), stream: async () => { await listening?.check(); await eventLog.ping() } }),
     }),
     async stop() {
       retiring.stop()
