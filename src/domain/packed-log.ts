@@ -36,6 +36,8 @@ export interface LogWrite {
   drop?: PackedRecord
   /** `put` corrects a record that was written with these flags: one that has spilled meanwhile is corrected there. */
   was?: number
+  /** Nobody looks at the log that comes back, so a store need not fetch it for this. */
+  unread?: true
 }
 
 /**
@@ -51,25 +53,31 @@ export interface LogLayout {
   cap(kind: number, verb: number): number
   /** What goes on being counted of the records a full log lets go; empty: nothing. */
   rings(kind: number, verb: number): readonly RingSpec[]
+  /** Logs of this kind decide what is written to others: conversations about one of them go one after the other, in every process. */
+  leads(kind: number): boolean
   /** An entity whose newest record is older than this behind the newest event may be forgotten. */
   horizonMs: number
   /** Changes whenever the bytes mean something else: a snapshot with another one is not read. */
   version: string
 }
 
-/** Throws a RangeError for a record that one byte cannot give the length of. */
 export function packRecord(verb: number, flags: number, timeMs: number, idHi: number, idLo: number, columns: readonly number[]): PackedRecord {
-  const length = HEAD_WORDS + columns.length
-  if (length > MAX_LENGTH) throw new RangeError(`a record of ${length} words is longer than ${MAX_LENGTH}`)
-  const record = [(verb | (length << 8) | (flags << 16)) >>> 0, Math.floor(timeMs / TWO_32) + TWO_31, timeMs >>> 0, idHi, idLo]
+  const record = packHead(verb, flags, timeMs, idHi, idLo, columns.length)
   for (const column of columns) record.push(column)
   return record
 }
 
+/** A record to which `columns` words must still be pushed. Throws a RangeError when one byte cannot give its length. */
+export function packHead(verb: number, flags: number, timeMs: number, idHi: number, idLo: number, columns: number): PackedRecord {
+  const length = HEAD_WORDS + columns
+  if (length > MAX_LENGTH) throw new RangeError(`a record of ${length} words is longer than ${MAX_LENGTH}`)
+  return [(verb | (length << 8) | (flags << 16)) >>> 0, Math.floor(timeMs / TWO_32) + TWO_31, timeMs >>> 0, idHi, idLo]
+}
+
 /** The same record with other flags. */
 export const withFlags = (record: PackedRecord, flags: number): PackedRecord => [(((record[0] ?? 0) & 0xffff) | (flags << 16)) >>> 0, ...record.slice(1)]
-export const verbOf = (record: PackedRecord): number => (record[0] ?? 0) & 0xff
-export const timeOf = (record: PackedRecord): number => ((record[1] ?? 0) - TWO_31) * TWO_32 + (record[2] ?? 0)
+export const verbOf = (record: ArrayLike<number>): number => (record[0] ?? 0) & 0xff
+export const timeOf = (record: ArrayLike<number>): number => ((record[1] ?? 0) - TWO_31) * TWO_32 + (record[2] ?? 0)
 
 // Readers of logs take typed arrays only: that the compiler of V8 sees one type makes them several times as fast.
 export const verbAt = (words: Uint32Array, at: number): number => (words[at] ?? 0) & 0xff
@@ -79,7 +87,7 @@ export const timeAt = (words: Uint32Array, at: number): number => ((words[at + 1
 export const wordAt = (words: Uint32Array, at: number): number => words[at] ?? 0
 
 /** Order of records of one verb: time, event hash. Negative when the one at `at` stands before `record`, 0 when they are the same event. */
-export function compareTo(words: Uint32Array, at: number, record: PackedRecord): number {
+export function compareTo(words: Uint32Array, at: number, record: ArrayLike<number>): number {
   for (let k = 1; k < HEAD_WORDS; k++) {
     const difference = wordAt(words, at + k) - (record[k] ?? 0)
     if (difference !== 0) return difference
@@ -90,7 +98,7 @@ export function compareTo(words: Uint32Array, at: number, record: PackedRecord):
 /** Where a record stands or would stand, and how many of its verb there are. */
 export interface Place { at: number; found: boolean; firstOfVerb: number; ofVerb: number }
 
-export function locate(words: Uint32Array, from: number, to: number, record: PackedRecord): Place {
+export function locate(words: Uint32Array, from: number, to: number, record: ArrayLike<number>): Place {
   const verb = verbOf(record)
   let first = from
   while (first < to && verbAt(words, first) < verb) first += lengthAt(words, first)
@@ -133,13 +141,10 @@ export interface RingSpec {
   column: number
 }
 
-/** `newest`: number of the newest bucket. */
-interface Ring { newest: number; sums: Float64Array }
-
 /** Number of buckets a spilled window is cut into. */
 export const RING_BUCKETS = 64
-/** The window, the bucket it begins in, and one that is being filled. */
-const RING_LENGTH = RING_BUCKETS + 2
+/** Sums of a ring: the window, the bucket it begins in, and one that is being filled. */
+export const RING_LENGTH = RING_BUCKETS + 2
 
 /**
  * What a full log let go of one verb: a ring of sums per counter and window. Its estimate is off by at most the content of
@@ -148,45 +153,61 @@ const RING_LENGTH = RING_BUCKETS + 2
 export class Spill {
   /** Time of the newest record let go: windows that begin after it are still exact. */
   newestMs = -Infinity
-  private readonly rings: Ring[]
+  /** Of each ring: number of its newest bucket, -Infinity when nothing was added; and its sums. Flat: it is read and written by the hundred. */
+  readonly newest: Float64Array
+  readonly sums: Float64Array
 
   constructor(private readonly specs: readonly RingSpec[]) {
-    this.rings = specs.map(() => ({ newest: -Infinity, sums: new Float64Array(RING_LENGTH) }))
+    this.newest = new Float64Array(specs.length).fill(-Infinity)
+    this.sums = new Float64Array(specs.length * RING_LENGTH)
   }
 
   /** `sign` -1 takes back what was added before. */
   add(words: Uint32Array, at: number, sign: 1 | -1): void {
     const timeMs = timeAt(words, at), flags = flagsAt(words, at)
     if (sign === 1 && timeMs > this.newestMs) this.newestMs = timeMs
-    let i = 0
+    let ring = 0
     for (const { windowMs, mask, tested, column } of this.specs) {
-      const ring = this.rings[i++]
-      if (!ring || (flags & tested) !== mask) continue
-      addTo(ring, Math.floor(timeMs / (windowMs / RING_BUCKETS)), sign * (column === 0 ? 1 : wordAt(words, at + column)))
+      const bucket = Math.floor(timeMs / (windowMs / RING_BUCKETS))
+      if ((flags & tested) === mask) this.addTo(ring, bucket, sign * (column === 0 ? 1 : wordAt(words, at + column)))
+      ring++
     }
+  }
+
+  private addTo(ring: number, bucket: number, amount: number): void {
+    const { sums } = this, newest = this.newest[ring] ?? -Infinity, first = ring * RING_LENGTH
+    if (bucket <= newest - RING_LENGTH) return
+    if (bucket > newest) {
+      const skipped = Math.min(bucket - newest, RING_LENGTH)
+      for (let i = 0; i < skipped; i++) sums[first + modulo(bucket - i)] = 0
+      this.newest[ring] = bucket
+    }
+    const at = first + modulo(bucket)
+    sums[at] = (sums[at] ?? 0) + amount
   }
 
   /** Estimated sum of ring `index` in (t - window, t]; the oldest bucket counts in proportion. */
   estimate(index: number, timeMs: number): number {
-    const ring = this.rings[index], windowMs = this.specs[index]?.windowMs ?? 0
-    if (!ring) return 0
+    const { sums } = this, newest = this.newest[index] ?? -Infinity, ring = index * RING_LENGTH
+    const windowMs = this.specs[index]?.windowMs ?? 0
     const width = windowMs / RING_BUCKETS, startMs = timeMs - windowMs
     const oldest = Math.floor(startMs / width)
-    const first = Math.max(oldest, ring.newest - RING_LENGTH + 1)
-    const last = Math.min(Math.floor(timeMs / width), ring.newest)
+    const first = Math.max(oldest, newest - RING_LENGTH + 1)
+    const last = Math.min(Math.floor(timeMs / width), newest)
     if (last < first) return 0
     let sum = 0
     for (let bucket = first, at = modulo(first); bucket <= last; bucket++) {
-      sum += ring.sums[at] ?? 0
+      sum += sums[ring + at] ?? 0
       if (++at === RING_LENGTH) at = 0
     }
     // The part of the oldest bucket that is before the window.
-    if (first === oldest) sum -= (ring.sums[modulo(first)] ?? 0) * (startMs / width - oldest)
+    if (first === oldest) sum -= (sums[ring + modulo(first)] ?? 0) * (startMs / width - oldest)
     return Math.round(sum)
   }
 
   toJSON(): SpillJson {
-    return { newestMs: this.newestMs, rings: this.rings.map(({ newest, sums }) => ({ newest, sums: [...sums] })) }
+    const sumsOf = (ring: number): number[] => [...this.sums.subarray(ring * RING_LENGTH, (ring + 1) * RING_LENGTH)]
+    return { newestMs: this.newestMs, rings: this.specs.map((_, ring) => ({ newest: this.newest[ring] ?? -Infinity, sums: sumsOf(ring) })) }
   }
 
   /** For the same layout only: the specs are not saved. */
@@ -194,10 +215,9 @@ export class Spill {
     const spill = new Spill(specs)
     spill.newestMs = json.newestMs
     json.rings.forEach(({ newest, sums }, i) => {
-      const ring = spill.rings[i]
-      if (!ring) return
-      ring.newest = newest ?? -Infinity
-      ring.sums.set(sums)
+      if (i >= specs.length) return
+      spill.newest[i] = newest ?? -Infinity
+      spill.sums.set(sums, i * RING_LENGTH)
     })
     return spill
   }
@@ -205,16 +225,5 @@ export class Spill {
 
 /** `newest` is null in JSON for a ring that nothing was added to. */
 export interface SpillJson { newestMs: number; rings: { newest: number | null; sums: number[] }[] }
-
-function addTo(ring: Ring, bucket: number, amount: number): void {
-  if (bucket <= ring.newest - RING_LENGTH) return
-  if (bucket > ring.newest) {
-    const skipped = Math.min(bucket - ring.newest, RING_LENGTH)
-    for (let i = 0; i < skipped; i++) ring.sums[modulo(bucket - i)] = 0
-    ring.newest = bucket
-  }
-  const at = modulo(bucket)
-  ring.sums[at] = (ring.sums[at] ?? 0) + amount
-}
 
 const modulo = (bucket: number): number => ((bucket % RING_LENGTH) + RING_LENGTH) % RING_LENGTH

@@ -41,7 +41,7 @@ export function createActions(io: Io): Actions {
     rebuild: () => withConfig((config) => {
       const startedAt = Date.now()
       const done = (events: number): ExitCode => writeRebuilt(io, { events, seconds: (Date.now() - startedAt) / 1000 })
-      return onDataDir(config, async (server) => done(await remoteRebuild(server)), async (runtime) => done(await runtime.rebuild()))
+      return onDataDir(config, async (server) => done(await remoteRebuild(server)), async (runtime) => done(await runtime.keeping.rebuild()))
     }),
     keysCreate: ({ role, hospital, cidr, json }) => withConfig((config) => withKeys(config, async (access) => {
       const { key, secret } = newKey(role, { ...(hospital === undefined ? {} : { hospitalId: hospital }), ...(cidr === undefined ? {} : { cidr }) }, Date.now())

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { DataDir } from '../adapters/file/data-dir.js'
 import { loadSnapshot, saveSnapshot } from '../adapters/memory/snapshot-file.js'
 import { MemoryVelocityStore } from '../adapters/memory/velocity-store.js'
 import type { Logger } from '../adapters/pino/log.js'
 import { recoverVelocity } from '../pipeline/recover.js'
 import { layoutOf } from '../scoring/plan.js'
+import type { HistoryStore } from '../ports/history-store.js'
+import type { Journal } from '../ports/journal.js'
 import type { Rulebook } from '../scoring/score.js'
-import type { Stores } from './stores.js'
 
 /** The counters of this process: recovered, kept in snapshots, rebuilt when asked. */
 export interface Counting {
@@ -21,14 +21,15 @@ export interface Counting {
   stop(): Promise<void>
 }
 
+/** `path`: of the snapshot file. */
+export interface CountingDeps { journal: Journal; history: HistoryStore; rulebook: Rulebook; path: string; log: Logger }
+
 /** A snapshot after this many events, looked for this often: a start then has less than that to count again. */
 const SNAPSHOT_EVENTS = 100_000
 const SNAPSHOT_EVERY_MS = 30_000
 
 /** Recovers velocity and custody to where the journal ends. */
-export async function openCounting(stores: Stores, rulebook: Rulebook, data: DataDir, log: Logger): Promise<Counting> {
-  const { journal, history } = stores
-  const path = data.path('velocity.snapshot')
+export async function openCounting({ journal, history, rulebook, path, log }: CountingDeps): Promise<Counting> {
   const create = (): MemoryVelocityStore => new MemoryVelocityStore({ layout: layoutOf(rulebook.plan) })
   let velocity = create()
   let paused = false

@@ -13,7 +13,10 @@ export interface Meters {
   retried(store: string): (fault: unknown, attempt: number) => void
 }
 
+const SAY_EVERY_MS = 1_000
+
 export function createMeters(metrics: Metrics, log: Logger): Meters {
+  const lastSaid = new Map<string, number>()
   return {
     engine: (event, scored) => {
       metrics.events.inc({ type: event.type })
@@ -37,6 +40,9 @@ export function createMeters(metrics: Metrics, log: Logger): Meters {
     },
     retried: (store) => (fault, attempt) => {
       metrics.storeRetries.inc({ store })
+      // A store that is away fails thousands of calls a second, all for one reason.
+      if (Date.now() - (lastSaid.get(store) ?? 0) < SAY_EVERY_MS) return
+      lastSaid.set(store, Date.now())
       log.warn({ store, attempt, error: fault instanceof Error ? fault.message : 'unknown fault' }, 'a store did not take a write; it is tried again')
     },
   }

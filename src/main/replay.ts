@@ -12,6 +12,7 @@ import type { Config } from '../config.js'
 import { OUTCOMES, type Decision, type Outcome } from '../domain/decision.js'
 import type { Engine } from '../pipeline/engine.js'
 import { createEngine } from '../pipeline/process-event.js'
+import { createRecorder } from '../pipeline/recorder.js'
 import { replayLines, type ReplaySinks } from '../pipeline/replay.js'
 import { layoutOf } from '../scoring/plan.js'
 import { createTokeniser } from '../scoring/tokenise.js'
@@ -22,7 +23,7 @@ export async function createReplayEngine(config: Config): Promise<Engine> {
   const rulebook = await loadRulebook(config.rulesDir, [])
   const velocity = new MemoryVelocityStore({ layout: layoutOf(rulebook.plan) })
   return createEngine({
-    tokeniser: await createTokeniser(randomBytes(32)), timeZone: config.timeZone, velocity: () => velocity, journal: createMemoryJournal(),
+    tokeniser: await createTokeniser(randomBytes(32)), timeZone: config.timeZone, velocity: () => velocity, recorder: createRecorder(createMemoryJournal()),
     rulebook: () => rulebook, decidedAt: (event) => event.occurredAt,
   })
 }

@@ -12,7 +12,7 @@ const IDS_SLACK_MS = DAY_MS
  * Gives up, once an hour, the journal's oldest files that nobody needs any more, so that the disk does not fill for ever.
  * `neededFrom` is the lowest position that some reader has not passed.
  */
-export function startRetiring({ journal, neededFrom, repeatDays, log }: { journal: Journal; neededFrom: () => number; repeatDays: number; log: Logger }): { stop(): void } {
+export function startRetiring({ journal, neededFrom, repeatDays, log }: { journal: Pick<Journal, 'retire' | 'firstSeq'>; neededFrom: () => number; repeatDays: number; log: Logger }): { stop(): void } {
   const retire = async (): Promise<void> => {
     const records = await journal.retire(neededFrom(), { records: Date.now() - RECORDS_FOR_MS, ids: Date.now() - repeatDays * DAY_MS - IDS_SLACK_MS })
     if (records > 0) log.info({ records, firstSeq: journal.firstSeq }, 'old journal files were given up; history has their events')

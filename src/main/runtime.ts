@@ -2,39 +2,42 @@ import { sameAsEver, type DataDir } from '../adapters/file/data-dir.js'
 import type { Logger } from '../adapters/pino/log.js'
 import { createAccessStore, createAuditLog } from '../adapters/postgres/access-store.js'
 import { createEnforcementStore, type PostgresEnforcementStore } from '../adapters/postgres/enforcement-store.js'
+import { isTokenKey } from '../adapters/postgres/installation.js'
 import { createPolicyStore } from '../adapters/postgres/policy-store.js'
+import { startTracing } from '../adapters/otel/tracing.js'
 import { createMetrics, type Metrics } from '../adapters/prometheus/metrics.js'
+import type { Policies } from '../api/deps.js'
+import { VERSION } from '../cli/version.js'
 import type { Config } from '../config.js'
 import type { Engine } from '../pipeline/engine.js'
 import { createEngine } from '../pipeline/process-event.js'
 import { runStream } from '../pipeline/stream.js'
 import type { AccessStore, AuditLog } from '../ports/access-store.js'
-import type { PolicyStore } from '../ports/policy-store.js'
-import type { Rulebook } from '../scoring/score.js'
+import type { VelocityStore } from '../ports/velocity-store.js'
 import { createTokeniser } from '../scoring/tokenise.js'
-import { openCounting } from './counting.js'
+import { keepAlone } from './alone.js'
+import { PartTrouble, type Keeping } from './keeping.js'
 import { createMeters } from './metering.js'
-import { startOutgoing } from './outgoing.js'
-import { startRetiring } from './retiring.js'
 import { listen } from './listening.js'
+import { tracedEngine, tracedRecorder, tracedVelocity } from './traced.js'
+import { sharePolicies } from './policies.js'
 import { loadRulebook } from './rules.js'
+import { keepShared } from './shared.js'
 import { openStores, type Stores } from './stores.js'
 
 /** A process that decides: all stores open, state recovered, everything that follows from the journal under way. */
 export interface Runtime {
   engine: Engine
-  stores: Stores
+  keeping: Keeping
+  /** Where other commands of this machine find the embedded PostgreSQL; undefined when it is a server. */
+  embeddedDatabaseUrl: string | undefined
   enforcement: PostgresEnforcementStore
   access: AccessStore
   audit: AuditLog
-  policyStore: PolicyStore
+  policies: Policies
   metrics: Metrics
-  rulebook(): Rulebook
-  replaceRulebook(next: Rulebook): void
-  /** Counts everything again and places live holds again; decisions stand. Resolves with the number of events. */
-  rebuild(): Promise<number>
-  /** What is not well, by part; empty when all is. */
-  troubles(): Promise<Record<string, string>>
+  /** What is not well, by part (undefined: it is), of all parts that can be asked. */
+  troubles(): Promise<Readonly<Record<string, string | undefined>>>
   stop(): Promise<void>
 }
 
@@ -51,66 +54,51 @@ export async function startRuntime(config: Config, data: DataDir, log: Logger, r
 }
 
 async function start(stores: Stores, config: Config, data: DataDir, log: Logger, roles: { stream: boolean }): Promise<Runtime> {
-  const { journal, history, pool, eventLog } = stores
+  const { history, pool, eventLog } = stores
   const tokeniser = await createTokeniser(stores.tokenKey)
   // Under another key nobody would be recognised and every repeat would look like a conflict.
   if (!await sameAsEver(data.path('token-key.fingerprint'), tokeniser.bodyHash('token key'))) {
     throw new Error(`ZHENHAO_TOKEN_KEY is not the key that ${data.dir} was made with; set the old one again, or start with an empty data directory`)
   }
+  if (!await isTokenKey(pool, tokeniser.bodyHash('token key'))) {
+    throw new Error('ZHENHAO_TOKEN_KEY is not the key that this PostgreSQL database was filled with; set that one again')
+  }
   const policyStore = createPolicyStore(pool)
   const enforcement = createEnforcementStore(pool, config.callback ? ['topic', 'callback', 'history'] : ['topic', 'history'])
   let rulebook = await loadRulebook(config.rulesDir, await policyStore.all())
-  const counting = await openCounting(stores, rulebook, data, log)
-  const metrics = createMetrics(async () => ({
-    journalLastSeq: journal.lastSeq, journalDurableSeq: journal.durableSeq, enforcedSeq: outgoing.enforcer.appliedSeq(),
-    historySeq: outgoing.historySeq(), publishedSeq: outgoing.publishedSeq(),
-    velocityEntities: counting.velocity().size.entities, velocityBytes: counting.velocity().size.bytes, velocityIncomplete: counting.velocity().incomplete,
-    streamLag: await listening?.lag().catch(() => undefined),
-  }))
+  const metrics = createMetrics(async () => ({ ...keeping.gauges(), streamLag: await listening?.lag().catch(() => undefined) }))
   const meters = createMeters(metrics, log)
-  const outgoing = await startOutgoing(stores, enforcement, config, meters, log)
-  const engine = createEngine({
-    tokeniser, timeZone: config.timeZone, velocity: () => counting.velocity(), isPaused: () => counting.paused(),
-    journal, enforcer: outgoing.enforcer, rulebook: () => rulebook, decidedAt: monotonicNow(), onProcessed: meters.engine,
+  const keep = config.redisUrls ? keepShared : keepAlone
+  const keeping = await keep({ stores, enforcement, rulebook: () => rulebook, config, data, meters, log })
+  const policies = sharePolicies(policyStore, () => rulebook.policies, (next) => { rulebook = { ...rulebook, policies: next } }, log)
+  const tracing = config.tracing && startTracing({ ...config.tracing, version: VERSION })
+  const velocity = (): VelocityStore => tracing ? tracedVelocity(keeping.velocity(), tracing) : keeping.velocity()
+  const plainEngine = createEngine({
+    tokeniser, timeZone: config.timeZone, velocity, recorder: tracing ? tracedRecorder(keeping.recorder, tracing) : keeping.recorder, isPaused: () => keeping.paused(),
+    rulebook: () => rulebook, decidedAt: monotonicNow(), onProcessed: meters.engine, onUncounted: (fault) => { keeping.doubt(fault) },
     accepted: () => ({ notAfter: Date.now() + config.maxAheadMs, notBefore: Date.now() - config.repeatDays * DAY_MS }),
   })
+  const engine = tracing ? tracedEngine(plainEngine, tracing) : plainEngine
   const listening = roles.stream ? listen(() => runStream({ eventLog, engine, group: 'zhenhao', log, now: Date.now, hooks: meters.stream }), log) : undefined
-  let rebuilding = false
-  const retiring = startRetiring({
-    journal, log, repeatDays: config.repeatDays,
-    neededFrom: () => (rebuilding ? 1 : 1 + Math.min(outgoing.enforcer.appliedSeq(), outgoing.publishedSeq(), outgoing.historySeq(), counting.snapshotSeq())),
-  })
 
   return {
-    engine, stores, enforcement, access: createAccessStore(pool), audit: createAuditLog(pool), policyStore, metrics,
-    rulebook: () => rulebook,
-    replaceRulebook: (next) => { rulebook = next },
-    rebuild: async () => {
-      rebuilding = true
-      try {
-        await outgoing.placeAgain()
-        return await counting.rebuild()
-      } finally {
-        rebuilding = false
-      }
-    },
-    troubles: async () => ({
-      ...(journal.fault ? { journal: 'cannot be written; make room on the disk and restart' } : {}),
-      ...await troublesOf({ postgres: () => enforcement.ping(), history: () => history.ping(), stream: async () => { await listening?.check(); await eventLog.ping() } }),
+    engine, keeping, embeddedDatabaseUrl: config.databaseUrl === undefined ? stores.databaseUrl : undefined, enforcement, access: createAccessStore(pool), audit: createAuditLog(pool), policies, metrics,
+    troubles: () => troublesOf({
+      ...keeping.checks, postgres: () => enforcement.ping(), history: () => history.ping(), stream: async () => { await listening?.check(); await eventLog.ping() },
     }),
     async stop() {
-      retiring.stop()
+      policies.stop()
       await listening?.stop()
-      await outgoing.stop()
-      await counting.stop()
+      await keeping.stop()
+      await tracing?.stop()
       await stores.close()
     },
   }
 }
 
-async function troublesOf(asked: Record<string, () => Promise<void>>): Promise<Record<string, string>> {
-  const answers = await Promise.all(Object.entries(asked).map(async ([part, ask]) => [part, await ask().then(() => undefined, () => 'does not answer')] as const))
-  return Object.fromEntries(answers.flatMap(([part, trouble]) => (trouble === undefined ? [] : [[part, trouble]])))
+async function troublesOf(asked: Readonly<Record<string, () => Promise<void>>>): Promise<Record<string, string | undefined>> {
+  const wordsOf = (fault: unknown): string => fault instanceof PartTrouble ? fault.message : 'does not answer'
+  return Object.fromEntries(await Promise.all(Object.entries(asked).map(async ([part, ask]) => [part, await ask().then(() => undefined, wordsOf)] as const)))
 }
 
 /** The wall clock, which may be set back; the order of decisions and cancellations must not be. Epoch ms. */

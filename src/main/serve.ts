@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { buildApp } from '../api/app.js'
-import { DEFAULT_LIMITS, type ApiDeps, type Policies, type Readiness } from '../api/deps.js'
+import { DEFAULT_LIMITS, type ApiDeps, type Readiness } from '../api/deps.js'
 import { DataDirTaken, takeDataDir } from '../adapters/file/data-dir.js'
 import { createLog, type Logger } from '../adapters/pino/log.js'
 import { EXIT, type ExitCode, type Io } from '../cli/io.js'
@@ -32,7 +32,7 @@ export async function serve(config: Config, io: Io, options: ServeOptions): Prom
     try {
       const demo = config.demoKeys ? await demoKeys(data.path('demo-keys.json'), runtime.access, Date.now()) : undefined
       const url = await app.listen({ host: config.host, port: config.port }).catch(refusedPort)
-      await data.announce({ url, controlKey, databaseUrl: runtime.stores.embeddedDatabaseUrl })
+      await data.announce({ url, controlKey, databaseUrl: runtime.embeddedDatabaseUrl })
       log.info({ address: url, version: VERSION }, 'ready')
       writeBanner(io, { url, dataDir: config.dataDir, demo })
     } catch (fault) {
@@ -62,11 +62,11 @@ function nextSignal(): Promise<string> {
 }
 
 function apiDeps(config: Config, runtime: Runtime, log: Logger, controlHash: string, routes: ApiDeps['routes']): ApiDeps {
-  const { stores, metrics } = runtime
+  const { keeping, metrics } = runtime
   return {
     routes, engine: runtime.engine, enforcement: runtime.enforcement, audit: runtime.audit, now: Date.now, limits: DEFAULT_LIMITS, version: VERSION, log,
-    findRecorded: (eventId) => stores.journal.find(eventId) ?? stores.history.find(eventId),
-    policies: policiesOf(runtime),
+    findRecorded: (eventId) => keeping.findRecorded(eventId),
+    policies: runtime.policies,
     access: {
       authenticate: (secret) => {
         const secretHash = hashSecret(secret)
@@ -82,37 +82,16 @@ function apiDeps(config: Config, runtime: Runtime, log: Logger, controlHash: str
       if (status >= 400 && (route.startsWith('/v1/score') || route === '/v1/events')) metrics.turnedAway.inc({ status: String(status) })
     },
     backfill: (body) => runtime.engine.process({ body, backfill: true }),
-    rebuild: () => runtime.rebuild(),
+    rebuild: () => keeping.rebuild(),
+    ...(keeping.doorStore ? { doorStore: keeping.doorStore } : {}),
     ...(config.trustProxy.length > 0 ? { trustProxy: [...config.trustProxy] } : {}),
   }
 }
 
-/** Only what stops deciding makes a process not ready; what makes it slower or blinder is said beside it. */
-function readiness(troubles: Record<string, string>): Readiness {
-  const parts = ['journal', 'postgres', 'history', 'stream']
-  return { ready: troubles['journal'] === undefined, checks: Object.fromEntries(parts.map((part) => { const detail = troubles[part]; return [part, detail === undefined ? { ok: true } : { ok: false, detail }] })) }
-}
+/** Without these nothing can be decided durably. What makes a process slower or blinder is said beside them. */
+const NEEDED = ['journal']
 
-function policiesOf(runtime: Runtime): Policies {
-  const { policyStore } = runtime
-  const overrides = new Map<string, NonNullable<Awaited<ReturnType<typeof policyStore.get>>>>()
-  const loaded = policyStore.all().then((all) => { for (const stored of all) overrides.set(stored.hospitalId, stored) })
-  return {
-    of(hospitalId) {
-      const override = overrides.get(hospitalId)
-      return { ...runtime.rulebook().policies.of(hospitalId), ...(override ? { override } : {}) }
-    },
-    async put(hospitalId, patch, by, expectedRevision) {
-      await loaded
-      const { errors } = runtime.rulebook().policies.check(hospitalId, patch)
-      if (errors.length > 0) return { kind: 'invalid', errors }
-      const stored = await policyStore.put(hospitalId, patch, by, Date.now(), expectedRevision)
-      if (!stored) return { kind: 'stale' }
-      overrides.set(hospitalId, stored)
-      const rulebook = runtime.rulebook()
-      runtime.replaceRulebook({ ...rulebook, policies: rulebook.policies.with(stored) })
-      return { kind: 'saved' }
-    },
-  }
+function readiness(troubles: Readonly<Record<string, string | undefined>>): Readiness {
+  const checks = Object.entries(troubles).map(([part, detail]) => [part, detail === undefined ? { ok: true } : { ok: false, detail }] as const)
+  return { ready: NEEDED.every((part) => troubles[part] === undefined), checks: Object.fromEntries(checks) }
 }
-

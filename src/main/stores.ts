@@ -1,8 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { openHistory } from '../adapters/clickhouse/history-store.js'
 import { secretFile, type DataDir } from '../adapters/file/data-dir.js'
-import { openFileJournal } from '../adapters/file/journal.js'
-import { openPositions } from '../adapters/file/positions.js'
 import { createKafkaEventLog } from '../adapters/kafka/event-log.js'
 import { createMemoryEventLog } from '../adapters/memory/event-log.js'
 import type { Logger } from '../adapters/pino/log.js'
@@ -12,19 +10,16 @@ import { createPool, type Pool } from '../adapters/postgres/pool.js'
 import type { Config } from '../config.js'
 import type { EventLog } from '../ports/event-log.js'
 import type { HistoryStore } from '../ports/history-store.js'
-import type { Journal, PositionStore } from '../ports/journal.js'
 
-/** Everything that keeps state, opened and migrated. */
+/** The stores that every process has, opened and migrated. */
 export interface Stores {
   tokenKey: Uint8Array
-  journal: Journal
-  positions: PositionStore
   history: HistoryStore
   pool: Pool
-  /** Where other commands of this machine find the embedded PostgreSQL; undefined when it is a server. */
-  embeddedDatabaseUrl: string | undefined
+  databaseUrl: string
   eventLog: EventLog
-  /** Closes what was opened, the last first. */
+  /** What was opened, to be closed the last first; whoever opens more puts it here. */
+  closers: Closers
   close(): Promise<void>
 }
 
@@ -39,18 +34,13 @@ export async function openStores(config: Config, data: DataDir, log: Logger): Pr
   const close = async (): Promise<void> => { for (const closer of closers.splice(0).reverse()) await closer() }
   try {
     const history = openClickhouse(config, data, closers)
-    const [tokenKey, positions, journal, database, eventLog] = await allSettled([
+    const [tokenKey, database, eventLog] = await allSettled([
       config.tokenKey ?? secretFile(data.path('token-key')),
-      openPositions(data.path('positions')).then((opened) => { closers.push(() => opened.close()); return opened }),
-      openFileJournal({
-        dir: data.path('journal'), older: (id) => history.find(id),
-        onFault: (fault) => { log.error({ error: fault.message, cause: String(fault.cause) }, 'the journal is broken: no event is taken until a restart with room on the disk') },
-      }).then((opened) => { closers.push(() => opened.close()); return opened }),
       openDatabase(config, data, log, closers),
       openEventLog(config, log, closers),
       history.migrate(),
     ])
-    return { tokenKey, journal, positions, history, ...database, eventLog, close }
+    return { tokenKey, history, ...database, eventLog, closers, close }
   } catch (fault) {
     await close().catch(() => undefined)
     throw fault
@@ -71,18 +61,18 @@ export function openClickhouse(config: Pick<Config, 'clickhouseUrl'>, data: Pick
 }
 
 /** PostgreSQL, migrated: the configured server, or the embedded one in the data directory. */
-export async function openDatabase(config: Pick<Config, 'databaseUrl'>, data: Pick<DataDir, 'path'>, log: Logger, closers: Closers): Promise<Pick<Stores, 'pool' | 'embeddedDatabaseUrl'>> {
-  let embeddedDatabaseUrl: string | undefined
-  if (config.databaseUrl === undefined) {
-    const server = await startEmbeddedPostgres(data.path('postgres'), log)
-    closers.push(() => server.stop())
-    embeddedDatabaseUrl = server.connectionString
-  }
-  const url = config.databaseUrl ?? embeddedDatabaseUrl ?? ''
-  await migrate(url, log).catch(named('PostgreSQL cannot be used'))
-  const pool = createPool(url, log)
+export async function openDatabase(config: Pick<Config, 'databaseUrl'>, data: Pick<DataDir, 'path'>, log: Logger, closers: Closers): Promise<Pick<Stores, 'pool' | 'databaseUrl'>> {
+  const databaseUrl = config.databaseUrl ?? await embedded(data, log, closers)
+  await migrate(databaseUrl, log).catch(named('PostgreSQL cannot be used'))
+  const pool = createPool(databaseUrl, log)
   closers.push(() => pool.end())
-  return { pool, embeddedDatabaseUrl }
+  return { pool, databaseUrl }
+}
+
+async function embedded(data: Pick<DataDir, 'path'>, log: Logger, closers: Closers): Promise<string> {
+  const server = await startEmbeddedPostgres(data.path('postgres'), log)
+  closers.push(() => server.stop())
+  return server.connectionString
 }
 
 export async function openEventLog(config: Pick<Config, 'kafkaBrokers'>, log: Logger, closers: Closers): Promise<EventLog> {

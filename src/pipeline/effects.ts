@@ -1,12 +1,9 @@
 import type { Decision } from '../domain/decision.js'
-import type { Hold } from '../domain/hold.js'
-import type { Cancellation } from '../ports/enforcement-store.js'
-import type { Recorded } from '../ports/history-store.js'
-
-export interface Effects { holds: Hold[]; cancellations: Cancellation[] }
+import type { Recorded } from '../domain/record.js'
+import type { Effects } from '../ports/recorder.js'
 
 /** What a recorded event means for holds: a decision places one, a dead order or a stopped schedule ends some. */
-export function effectsOf(record: Recorded): Effects | undefined {
+export function effectsOf(record: Omit<Recorded, 'seq'>): Effects | undefined {
   const { event, decision, acceptedAt } = record
   if (record.backfilled) return undefined
   if (decision !== undefined) return effectsOfDecision(record, JSON.parse(decision) as Decision)

@@ -1,5 +1,5 @@
 import type { EnforcementStore } from '../ports/enforcement-store.js'
-import type { Effects } from './effects.js'
+import { inOrder, type Effects } from '../ports/recorder.js'
 
 export interface EnforcerOptions {
   store: Pick<EnforcementStore, 'apply'>
@@ -8,8 +8,6 @@ export interface EnforcerOptions {
   /** Waits before try number `attempt` (from 1). */
   backOff: (attempt: number) => Promise<void>
   onRetry: (fault: unknown, attempt: number) => void
-  /** Called whenever `appliedSeq` may have risen. */
-  onProgress: () => void
 }
 
 export interface Enforcer {
@@ -33,7 +31,7 @@ interface Pending { seq: number; again: boolean; durable: Promise<void>; effects
  * Writes holds and their cancellations to PostgreSQL, in journal order, all that wait in one transaction. Retries until the
  * store answers: while it does not, decisions with a hold are not given out, all others go on.
  */
-export function createEnforcer({ store, durableSeq, backOff, onRetry, onProgress }: EnforcerOptions): Enforcer {
+export function createEnforcer({ store, durableSeq, backOff, onRetry }: EnforcerOptions): Enforcer {
   let pending: Pending[] = []
   let running: Promise<void> | undefined
 
@@ -51,10 +49,9 @@ export function createEnforcer({ store, durableSeq, backOff, onRetry, onProgress
       const upTo = durableSeq()
       const end = pending.findIndex((p, i) => i > 0 && p.seq > upTo)
       const batch = end < 0 ? [...pending] : pending.slice(0, end)
-      for (const group of inOrder(batch)) await applyUntilDone(group)
+      for (const group of inOrder(batch.map((p) => p.effects))) await applyUntilDone(group)
       pending = pending.slice(batch.length)
       for (const { settle } of batch) settle.resolve()
-      onProgress()
     }
     running = undefined
   }
@@ -83,16 +80,4 @@ export function createEnforcer({ store, durableSeq, backOff, onRetry, onProgress
     appliedSeq: () => { const first = pending.find((p) => !p.again); return first ? Math.min(first.seq - 1, durableSeq()) : durableSeq() },
     idle: () => running ?? Promise.resolve(),
   }
-}
-
-/** As few groups as possible such that, within a group, holds may go before cancellations without changing the outcome. */
-function inOrder(batch: readonly Pending[]): Effects[] {
-  const groups: Effects[] = []
-  let current: Effects | undefined
-  for (const { effects } of batch) {
-    if (!current || (effects.holds.length > 0 && current.cancellations.length > 0)) groups.push((current = { holds: [], cancellations: [] }))
-    current.holds.push(...effects.holds)
-    current.cancellations.push(...effects.cancellations)
-  }
-  return groups
 }

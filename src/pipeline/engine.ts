@@ -21,5 +21,6 @@ export interface Engine {
 }
 
 /** Bytes as they came, or an already parsed JSON value. `requestOnly`: anything but a booking.requested is an error at /type.
- * `backfill`: a fact of the past, of any age: counted, and decided for the record as under `observe`. */
-export interface Raw { body: Buffer | string | { json: unknown }; requestOnly?: boolean; backfill?: boolean }
+ * `backfill`: a fact of the past, of any age: counted, and decided for the record as under `observe`.
+ * `traceparent`: of the caller's trace (W3C), if it has one. */
+export interface Raw { body: Buffer | string | { json: unknown }; requestOnly?: boolean; backfill?: boolean; traceparent?: string }

@@ -1,13 +1,12 @@
-import type { Decision, Degraded } from '../domain/decision.js'
+import type { Decision } from '../domain/decision.js'
 import { isBookingRequest, type BookingEvent } from '../domain/event.js'
-import type { Journal } from '../ports/journal.js'
-import type { Recorded } from '../ports/history-store.js'
+import type { Recorded } from '../domain/record.js'
+import type { Found, Recorder } from '../ports/recorder.js'
 import type { VelocityStore } from '../ports/velocity-store.js'
 import { decode } from '../scoring/decode.js'
-import { countEvent, scoreRequest, type Rulebook, type Scored } from '../scoring/score.js'
+import { countEvent, scoreBlind, scoreRequest, type Circumstances, type Rulebook, type Scored } from '../scoring/score.js'
 import { toBookingEvent, type Tokeniser } from '../scoring/tokenise.js'
 import { effectsOf, effectsOfDecision } from './effects.js'
-import type { Enforcer } from './enforcer.js'
 import type { Engine, Processed, Raw } from './engine.js'
 
 export interface EngineDeps {
@@ -15,9 +14,7 @@ export interface EngineDeps {
   timeZone: string
   /** Asked anew for each event: a rebuild puts another one in its place. */
   velocity: () => VelocityStore
-  journal: Journal
-  /** Absent in replay, where nothing is enforced. */
-  enforcer?: Pick<Enforcer, 'submit' | 'applied'>
+  recorder: Recorder
   /** The rules, policies and counters in force now. */
   rulebook: () => Rulebook
   /** When an event is decided, epoch ms: the wall clock live, the event's own time in replay. */
@@ -28,6 +25,8 @@ export interface EngineDeps {
   maxInFlight?: number
   /** True while nothing may be accepted for a moment. */
   isPaused?: () => boolean
+  /** The velocity store failed; its event is decided without it and counted later. */
+  onUncounted?: (fault: unknown) => void
   /** Called once per new event, for metrics. */
   onProcessed?: (event: BookingEvent, scored: Scored | undefined) => void
 }
@@ -44,23 +43,24 @@ const RETRY_AFTER_MS = 1_000
  * the journal is the one truth that survives, holds are written from it, and a decision is given out when both are durable.
  */
 export function createEngine(deps: EngineDeps): Engine {
-  const { tokeniser, timeZone, journal, enforcer, rulebook, maxInFlight = 20_000 } = deps
+  const { tokeniser, timeZone, recorder, rulebook, maxInFlight = 20_000 } = deps
 
   return { process: route }
 
-  // Nothing is awaited before the append (unless the velocity store is remote): arrival order is call order.
+  // Nothing is awaited before a new event is recorded (unless stores are remote): arrival order is call order.
   async function route(raw: Raw): Promise<Processed> {
     const decoded = decode(raw.body, raw.requestOnly === true ? { requestOnly: true } : {})
     if (!decoded.ok) return { kind: 'rejected', status: 400, errors: decoded.errors, ...(decoded.eventId === undefined ? {} : { eventId: decoded.eventId }) }
     const bodyHash = tokeniser.bodyHash(decoded.canonical)
-    const known = journal.find(decoded.input.event_id)
+    const asked = recorder.find(decoded.input.event_id, bodyHash)
+    const known = asked && await asked
     if (known) return repeat(known, bodyHash, decoded.input.event_id)
     const event = toBookingEvent(decoded.input, tokeniser, timeZone)
     const untimely = raw.backfill === true ? undefined : checkTime(event)
     if (untimely) return untimely
     // Counted but not recorded would be the worst of both: nothing is touched once the journal is broken.
-    if (journal.fault) throw journal.fault
-    if (journal.pending >= maxInFlight || deps.isPaused?.() === true) return { kind: 'overloaded', retryAfterMs: RETRY_AFTER_MS }
+    if (recorder.fault) throw recorder.fault
+    if (recorder.pending >= maxInFlight || deps.isPaused?.() === true) return { kind: 'overloaded', retryAfterMs: RETRY_AFTER_MS }
     return accept(event, bodyHash, raw.backfill === true)
   }
 
@@ -68,35 +68,42 @@ export function createEngine(deps: EngineDeps): Engine {
     const acceptedAt = backfill ? event.occurredAt : deps.decidedAt(event)
     const entry = { acceptedAt, bodyHash, event, ...(backfill ? { backfilled: true as const } : {}) }
     const velocity = deps.velocity()
-    const degraded: Degraded[] = velocity.incomplete ? ['velocity'] : []
+    // Before anything is counted: what is lost meanwhile is lost under this name.
+    const { generation } = velocity
+    const counted = (scored?: Scored): Promise<Processed> => record(generation === undefined ? entry : { ...entry, countedIn: generation }, scored)
     if (isBookingRequest(event)) {
-      const scored = velocity.run(scoreRequest(rulebook(), event, acceptedAt, degraded, backfill))
-      return scored instanceof Promise ? scored.then((s) => record(entry, s)) : record(entry, scored)
+      const circumstances: Circumstances = { decidedAt: acceptedAt, degraded: velocity.incomplete ? ['velocity'] : [], observeOnly: backfill }
+      const scored = velocity.run(scoreRequest(rulebook(), event, circumstances))
+      if (!(scored instanceof Promise)) return counted(scored)
+      return scored.then(counted, (fault: unknown) => uncounted(fault, entry, scoreBlind(rulebook(), event, circumstances)))
     }
-    const counted = velocity.run(countEvent(rulebook(), event))
-    return counted instanceof Promise ? counted.then(() => record(entry)) : record(entry)
+    const counting = velocity.run(countEvent(rulebook(), event))
+    return counting instanceof Promise ? counting.then(() => counted(), (fault: unknown) => uncounted(fault, entry)) : counted()
+  }
+
+  /** A velocity store that does not answer must not stop bookings. The record says that its event is still to be counted. */
+  function uncounted(fault: unknown, entry: Omit<Recorded, 'seq'>, scored?: Scored): Promise<Processed> {
+    deps.onUncounted?.(fault)
+    return record({ ...entry, uncounted: true }, scored)
   }
 
   async function record(entry: Omit<Recorded, 'seq'>, scored?: Scored): Promise<Processed> {
-    const { event } = entry
+    const { event, bodyHash } = entry
     const bytes = scored && JSON.stringify(scored.decision)
-    const { seq, durable } = journal.append(scored && bytes !== undefined ? { ...entry, decision: bytes, review: scored.review } : entry)
-    const effects = scored ? effectsOfDecision(entry, scored.decision) : effectsOf({ seq, ...entry })
+    const whole = scored && bytes !== undefined ? { ...entry, decision: bytes, review: scored.review } : entry
+    const recording = recorder.record(whole, scored ? effectsOfDecision(entry, scored.decision) : effectsOf(entry))
     deps.onProcessed?.(event, scored)
-    await (effects && enforcer ? enforcer.submit(seq, durable, effects) : durable)
+    const first = await recording
+    if (first) return repeat(first, bodyHash, event.eventId)
     if (!scored || bytes === undefined) return { kind: 'accepted', eventId: event.eventId, duplicate: false }
     return { kind: 'decided', eventId: event.eventId, bytes, decision: scored.decision, duplicate: false }
   }
 
-  async function repeat(known: Promise<Recorded | undefined>, bodyHash: string, eventId: string): Promise<Processed> {
-    const recorded = await known
-    if (!recorded) return { kind: 'rejected', status: 410, eventId, errors: [{ path: '/event_id', message: 'an event with this id was decided too long ago to be repeated' }] }
-    if (recorded.bodyHash !== bodyHash) return { kind: 'rejected', status: 409, eventId, errors: [{ path: '/event_id', message: 'an event with this id and another content was accepted before' }] }
-    if (recorded.decision === undefined) return { kind: 'accepted', eventId, duplicate: true }
-    const decision = JSON.parse(recorded.decision) as Decision
-    // The first asker may still be waiting for its hold: a repeat must not overtake it.
-    await enforcer?.applied(recorded.seq)
-    return { kind: 'decided', eventId, bytes: recorded.decision, decision, duplicate: true }
+  function repeat(known: Found, bodyHash: string, eventId: string): Processed {
+    if (known === 'forgotten') return { kind: 'rejected', status: 410, eventId, errors: [{ path: '/event_id', message: 'an event with this id was decided too long ago to be repeated' }] }
+    if (known.bodyHash !== bodyHash) return { kind: 'rejected', status: 409, eventId, errors: [{ path: '/event_id', message: 'an event with this id and another content was accepted before' }] }
+    if (known.decision === undefined) return { kind: 'accepted', eventId, duplicate: true }
+    return { kind: 'decided', eventId, bytes: known.decision, decision: JSON.parse(known.decision) as Decision, duplicate: true }
   }
 
   function checkTime({ eventId, occurredAt }: BookingEvent): Processed | undefined {

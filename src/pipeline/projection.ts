@@ -1,4 +1,4 @@
-import type { Recorded } from '../ports/history-store.js'
+import type { Recorded } from '../domain/record.js'
 import type { Journal, Position, PositionStore } from '../ports/journal.js'
 
 export interface ProjectionOptions {
@@ -21,7 +21,6 @@ export interface ProjectionOptions {
 export interface Projection {
   /** Position up to which everything has taken effect. */
   readonly done: number
-  readonly failing: boolean
   /** Finishes the batch in hand. With `drain`, everything up to `upTo()` first. */
   stop(options?: { drain?: boolean }): Promise<void>
 }
@@ -37,7 +36,6 @@ const DRAIN_TRIES = 3
 export async function startProjection(options: ProjectionOptions): Promise<Projection> {
   const { name, journal, positions, upTo, apply, maxBatch, lingerMs, backOff, onRetry, sleep } = options
   let position = await positions.load(name)
-  let failing = false
   let stopping = false
   let draining = false
 
@@ -64,12 +62,10 @@ export async function startProjection(options: ProjectionOptions): Promise<Proje
     for (let attempt = 0; !stopping || (draining && attempt < DRAIN_TRIES);) {
       try {
         const did = await step()
-        failing = false
         attempt = 0
         if (did === 'none' && stopping) return
         if (did !== 'full' && !stopping) await sleep(lingerMs)
       } catch (fault) {
-        failing = true
         onRetry(fault, ++attempt)
         await backOff(attempt)
       }
@@ -79,7 +75,6 @@ export async function startProjection(options: ProjectionOptions): Promise<Proje
   const running = run()
   return {
     get done() { return position.done },
-    get failing() { return failing },
     async stop({ drain = false } = {}) {
       draining = drain
       stopping = true

@@ -23,5 +23,5 @@ export function buildRulebook(files: RuleFiles, overrides: readonly StoredPolicy
   const policies = checkPolicies(files.policies)
   const problems = [...counterProblems, ...packs.problems, ...policies.problems]
   if (problems.length > 0 || !packs.packs || !policies.policies) return { catalogue, problems }
-  return { rulebook: { plan: planVelocity(counters), rules: packs.packs, policies: createPolicyBook(policies.policies, overrides) }, catalogue, problems }
+  return { rulebook: { catalogue, names: [...catalogue.keys()], plan: planVelocity(counters), rules: packs.packs, policies: createPolicyBook(policies.policies, overrides) }, catalogue, problems }
 }

@@ -88,12 +88,12 @@ export function runStream(options: StreamOptions): Promise<Subscription> {
 async function submit(engine: Engine, gate: Gate, messages: readonly InMessage[], signal: AbortSignal): Promise<PromiseSettledResult<Processed>[]> {
   const running: Promise<Processed>[] = []
   const state = { halted: false }
-  for (const { value } of messages) {
+  for (const { value, headers } of messages) {
     if (running.length % MESSAGES_PER_TURN === MESSAGES_PER_TURN - 1) await new Promise(setImmediate)
     const bytes = value?.length ?? 0
     await gate.enter(bytes)
     if (state.halted || signal.aborted) { gate.leave(bytes); break }
-    const result = processOne(engine, value)
+    const result = processOne(engine, value, headers['traceparent'])
     running.push(result)
     void result.then(({ kind }) => { state.halted ||= kind === 'overloaded' }, () => { state.halted = true }).finally(() => { gate.leave(bytes) })
   }
@@ -101,9 +101,9 @@ async function submit(engine: Engine, gate: Gate, messages: readonly InMessage[]
 }
 
 /** Runs the engine's synchronous part at once; what it throws becomes a rejection. */
-async function processOne(engine: Engine, value: Buffer | null): Promise<Processed> {
+async function processOne(engine: Engine, value: Buffer | null, traceparent: string | undefined): Promise<Processed> {
   if (value === null) return { kind: 'rejected', status: 400, errors: [{ path: '', message: 'the message has no value (tombstone)' }] }
-  return engine.process({ body: value })
+  return engine.process({ body: value, ...(traceparent === undefined ? {} : { traceparent }) })
 }
 
 type Settled = Exclude<Processed, { kind: 'overloaded' }>

@@ -1,22 +1,5 @@
-import type { BookingEvent } from '../domain/event.js'
-import type { Review } from '../domain/decision.js'
 import type { HoldResolved } from '../domain/hold.js'
-
-/** One accepted event as the journal keeps it, with its decision when it was a request. */
-export interface Recorded {
-  /** Position in the journal, from 1, without gaps. */
-  seq: number
-  /** Wall clock at acceptance, epoch milliseconds. */
-  acceptedAt: number
-  /** Keyed hash of the canonical body; two bodies with the same event id differ in it. */
-  bodyHash: string
-  event: BookingEvent
-  /** Brought in by `replay --record`: counted and decided for the record only; nothing is published or enforced. */
-  backfilled?: true
-  /** The decision's exact bytes. */
-  decision?: string
-  review?: Review
-}
+import type { Recorded } from '../domain/record.js'
 
 /** Events, decisions with their feature snapshots and rule hits, and holds, for years. */
 export interface HistoryStore {

@@ -1,4 +1,4 @@
-import type { Recorded } from './history-store.js'
+import type { Recorded } from '../domain/record.js'
 
 /**
  * The durable, ordered record of every accepted event with its decision: the one source from which counters, history,

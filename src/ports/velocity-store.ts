@@ -9,4 +9,6 @@ export interface VelocityStore {
   run<T>(exchange: Exchange<T>): T | Promise<T>
   /** True when state was dropped before its time (memory cap): counters may be too low, and decisions must say so. */
   readonly incomplete: boolean
+  /** Where others may lose what is counted: what it is counted into now. Asked before, recorded after (`Recorded.countedIn`). */
+  readonly generation?: string | undefined
 }

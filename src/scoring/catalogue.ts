@@ -1,14 +1,24 @@
+import type { Features, FeatureValue, FeatureVector } from '../domain/decision.js'
 import type { CounterSpec } from './counters.js'
 
 /** What rules may refer to: every feature the engine can compute, with its type. Generated, never written by hand. */
 export type FeatureType = 'number' | 'bool' | 'string'
-export interface FeatureSpec { name: string; type: FeatureType; unit: string; meaning: string }
+export interface FeatureSpec {
+  name: string
+  type: FeatureType
+  unit: string
+  meaning: string
+  /** Its place in every FeatureVector. */
+  index: number
+}
+/** By name, in the order of their indexes. */
 export type Catalogue = ReadonlyMap<string, FeatureSpec>
 
-const feature = (name: string, type: FeatureType, unit: string, meaning: string): FeatureSpec => ({ name, type, unit, meaning })
+type Described<N extends string = string> = Omit<FeatureSpec, 'index'> & { name: N }
+const feature = <N extends string>(name: N, type: FeatureType, unit: string, meaning: string): Described<N> => ({ name, type, unit, meaning })
 
 /** Features that are not counters: what the event itself, the identity, the order and the slot's custody say. */
-const STATIC: readonly FeatureSpec[] = [
+const STATIC = [
   // The request
   feature('channel_kind', 'string', '', 'app, web, mini_program, phone, kiosk, window or partner'),
   feature('clinic', 'string', '', 'ordinary, expert or special'),
@@ -59,8 +69,25 @@ const STATIC: readonly FeatureSpec[] = [
   feature('handoff_shared', 'number', '', 'how many of account, device, payer, phone the two orders share'),
 ]
 
+/** Where each of them stands in a FeatureVector; the counters follow, in the order in which they are declared. */
+export const INDEX = Object.fromEntries(STATIC.map(({ name }, i) => [name, i])) as Readonly<Record<(typeof STATIC)[number]['name'], number>>
+export const FIRST_COUNTER = STATIC.length
+
 /** The catalogue for a set of counters: the static features and one per counter and window. */
 export function createCatalogue(counters: readonly CounterSpec[]): Catalogue {
   const velocity = counters.map((c) => feature(c.feature, 'number', c.unit, c.meaning))
-  return new Map([...STATIC, ...velocity].map((f) => [f.name, f]))
+  return new Map([...STATIC, ...velocity].map((f, index) => [f.name, { ...f, index }]))
 }
+
+/** Named values as a vector. Throws a RangeError for a name that is not in the catalogue. */
+export function toVector(features: Features, catalogue: Catalogue): FeatureVector {
+  const vector = emptyVector(catalogue.size)
+  for (const [name, value] of Object.entries(features)) {
+    const index = catalogue.get(name)?.index
+    if (index === undefined) throw new RangeError(`'${name}' is no feature`)
+    vector[index] = value
+  }
+  return vector
+}
+
+export const emptyVector = (size: number): (FeatureValue | undefined)[] => new Array<FeatureValue | undefined>(size).fill(undefined)

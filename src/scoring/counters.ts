@@ -77,6 +77,8 @@ export function parseCounters(file: string, text: string): { counters: CounterSp
 
 function parseCounter(entity: EntityKind, name: string, raw: unknown): { counters: CounterSpec[]; faults: string[] } {
   const faults: string[] = []
+  // It becomes part of a feature's name, which rules write as it is and reviews write unescaped.
+  if (!/^[a-z][a-z0-9_]*$/.test(name)) faults.push('a name has small letters, digits and underscores only')
   const spec = (typeof raw === 'object' && raw !== null ? raw : {}) as Record<string, unknown>
   for (const key of Object.keys(spec)) if (!['of', 'as', 'measure', 'where', 'windows'].includes(key)) faults.push(`unknown field '${key}'`)
   const verb = spec['of']

@@ -203,9 +203,13 @@ export interface ChainCorrection { derived: Derived; undo: boolean }
 
 /** What changes on the takers' entities between the chain without `record` and the whole chain. */
 export function chainCorrections(log: PackedLog, record: PackedRecord): ChainCorrection[] {
+  if (isAlone(log)) return []
   const position = positionOf(log, record)
   return position === NONE ? [] : difference({ log, except: position }, { log, except: NONE }, affectedOrders({ log, except: NONE }, position))
 }
+
+/** One record alone derives nothing: it takes two hands, or a hand and a re-release. Most slots never see more. */
+const isAlone = ({ words, from, to }: PackedLog): boolean => to - from === (to > from ? lengthAt(words, from) : 0)
 
 /** The other way round: what changes when the record is about to be taken out of the log. */
 export function chainCorrectionsOnDrop(log: PackedLog, record: PackedRecord): ChainCorrection[] {

@@ -1,4 +1,4 @@
-import { severity, type Basis, type Features, type Message, type Outcome, type Reason, type RuleHit } from '../domain/decision.js'
+import { severity, type Basis, type Message, type Outcome, type Reason, type RuleHit } from '../domain/decision.js'
 import type { Policy } from '../domain/policy.js'
 
 export interface DecideInput {
@@ -8,13 +8,14 @@ export interface DecideInput {
   ruleScore: number
   /** Calibrated probability, null when no model answered. */
   modelScore: number | null
-  features: Features
+  /** Of its order: a confirmation, or an end that no later request has overtaken. */
+  settled: boolean
   policy: Policy
   /** RuleSet.messages. */
   messages: ReadonlyMap<string, Message>
   /** This order has waited its turn in the slow queue. */
   served: boolean
-  /** A check passed for this account recently. */
+  /** A check passed for this account or patient recently, on a device that may vouch. */
   verified: boolean
   /** Counters could not be read. */
   degradedVelocity: boolean
@@ -41,9 +42,6 @@ const OWN_REASONS = {
 } satisfies Record<string, Message>
 const own = (code: keyof typeof OWN_REASONS): Reason => ({ code, message: OWN_REASONS[code] })
 
-/** A device on which more patients than this passed a check in 30 days no longer vouches for one (tactic T10). */
-const MAX_VERIFIED_PATIENTS = 5
-
 /** Who has the word, in this order. The first that answers wins; when none does, the booking is allowed. */
 const PRECEDENCE: readonly ((input: DecideInput) => Verdict | undefined)[] = [
   blockedByPerson,
@@ -61,8 +59,7 @@ const ALLOW: Verdict = { outcome: 'allow', basis: 'risk', reasons: [] }
  */
 export function decide(input: DecideInput): Verdict & { wouldBe: Verdict } {
   const wouldBe = judge(input)
-  const settled = input.features['order_confirmed'] === true || input.features['order_ended'] === true
-  return { ...(settled ? ALLOW : wouldBe), wouldBe }
+  return { ...(input.settled ? ALLOW : wouldBe), wouldBe }
 }
 
 function judge(input: DecideInput): Verdict {
@@ -119,16 +116,11 @@ function outcomeOf(points: number, { thresholds }: Policy): Outcome {
 function lowered(outcome: Outcome, input: DecideInput): Outcome {
   switch (outcome) {
     case 'allow': return 'allow'
-    case 'challenge': return vouchedFor(input) ? 'allow' : 'challenge'
+    case 'challenge': return input.verified ? 'allow' : 'challenge'
     case 'throttle': return input.served ? lowered('challenge', input) : 'throttle'
     case 'hold': return 'hold'
     case 'deny': return 'deny'
   }
-}
-
-function vouchedFor({ verified, features }: DecideInput): boolean {
-  const onThisDevice = features['device_verified_patients_30d']
-  return verified && !(typeof onThisDevice === 'number' && onThisDevice > MAX_VERIFIED_PATIENTS)
 }
 
 /** Ordered by weight, then code; each code once. A rule with an outcome of its own outweighs any points. */

@@ -1,10 +1,10 @@
-import type { Comparison, Features, FeatureValue } from '../domain/decision.js'
+import type { Comparison, FeatureValue, FeatureVector } from '../domain/decision.js'
 
 /** One side of a comparison, as it reads in the rule and as it is in a booking. */
 export interface Operand {
   text: string
-  /** Throws on a fault in the expression; missing features are kept away by `Leaf.refs`. */
-  valueOf: (features: Features) => FeatureValue | FeatureValue[]
+  /** Throws on a fault in the expression. Only asked of leaves that are true, whose features are all there. */
+  valueOf: (features: FeatureVector) => FeatureValue | FeatureValue[]
 }
 
 /** The smallest part of a condition that is true or false by itself. Negation is folded in: `!(a > 3)` is the leaf `a <= 3`. */
@@ -13,11 +13,12 @@ export interface Leaf {
   left: Operand
   operator: string
   right: Operand
-  /** Features without which it is neither true nor false. */
-  refs: readonly string[]
-  test: (features: Features) => boolean
+  /** Indexes of the features without which it is neither true nor false. */
+  refs: readonly number[]
+  /** True when it is known to be: without a feature it needs it is not. */
+  test: (features: FeatureVector) => boolean
   /** Plain `feature operator literal`: what the search for contradictions understands. */
-  bound?: { feature: string; literals: readonly FeatureValue[] }
+  bound?: { feature: number; literals: readonly FeatureValue[] }
 }
 
 /** A condition without negations: leaves joined by and, or. */
@@ -28,12 +29,10 @@ export type Tree = Leaf | { kind: 'constant'; value: boolean } | { kind: 'and' |
  * `true && unknown` is unknown); as there are no negations in a tree, unknown can be read as "does not hit" all the way up.
  * Nothing is thrown for what is missing: throwing costs 15 us a time.
  */
-export function isTrue(tree: Tree, features: Features): boolean {
+export function isTrue(tree: Tree, features: FeatureVector): boolean {
   switch (tree.kind) {
     case 'constant': return tree.value
-    case 'leaf':
-      for (const ref of tree.refs) if (features[ref] === undefined) return false
-      return tree.test(features)
+    case 'leaf': return tree.test(features)
     case 'and':
       for (const part of tree.parts) if (!isTrue(part, features)) return false
       return true
@@ -44,7 +43,7 @@ export function isTrue(tree: Tree, features: Features): boolean {
 }
 
 /** The comparisons that made a hit: of an `or`, only the parts that are true. Appends to `found`: a flatMap costs ten times as much. */
-export function comparisonsOf(tree: Tree, features: Features, found: Comparison[] = []): Comparison[] {
+export function comparisonsOf(tree: Tree, features: FeatureVector, found: Comparison[] = []): Comparison[] {
   switch (tree.kind) {
     case 'constant': break
     case 'leaf': found.push(toComparison(tree, features)); break
@@ -54,13 +53,13 @@ export function comparisonsOf(tree: Tree, features: Features, found: Comparison[
   return found
 }
 
-function toComparison(leaf: Leaf, features: Features): Comparison {
+function toComparison(leaf: Leaf, features: FeatureVector): Comparison {
   const value = leaf.left.valueOf(features)
   const seen = Array.isArray(value) ? value.join(', ') : value
   return { feature: leaf.left.text, value: seen, operator: leaf.operator, threshold: leaf.right.valueOf(features) }
 }
 
-export function refsOf(tree: Tree): readonly string[] {
+export function refsOf(tree: Tree): readonly number[] {
   switch (tree.kind) {
     case 'constant': return []
     case 'leaf': return tree.refs
@@ -96,7 +95,8 @@ function consistent(leaves: readonly Leaf[]): boolean {
   return [...features].every((feature) => {
     const bounds = leaves.filter((leaf) => leaf.bound?.feature === feature)
     const tried = candidates(bounds.flatMap((leaf) => leaf.bound?.literals ?? []))
-    return tried.some((value) => bounds.every((leaf) => leaf.test({ [feature]: value })))
+    const only = (value: FeatureValue): FeatureVector => { const vector: FeatureValue[] = []; vector[feature] = value; return vector }
+    return tried.some((value) => bounds.every((leaf) => leaf.test(only(value))))
   })
 }
 

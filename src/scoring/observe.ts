@@ -1,10 +1,11 @@
 import type { FeatureValue } from '../domain/decision.js'
 import type { BookingEvent } from '../domain/event.js'
 import type { Words } from '../domain/hash.js'
+import { emptyVector } from './catalogue.js'
 import { chainCorrections, chainCorrectionsOnDrop, custodyAt, packSlotRecord, SLOT_VERBS, type ChainCorrection, type CustodyView } from './custody.js'
 import { factsOf, keyAt, type Facts } from './facts.js'
 import { corrections, LIFECYCLE, orderStateAt, packOrderRecord, REQUESTED, SUPERSEDED, TICKET, type Correction, type OrderState } from './orders.js'
-import { eachOfVerb, EMPTY_LOG, HEAD_WORDS, packRecord, timeAt, wordAt, type Exchange, type LogWrite, type PackedLog, type PackedRecord } from '../domain/packed-log.js'
+import { eachOfVerb, EMPTY_LOG, HEAD_WORDS, packHead, packRecord, timeAt, wordAt, type Exchange, type LogWrite, type PackedLog, type PackedRecord } from '../domain/packed-log.js'
 import { dimensionIndex, kindIndex, verbIndex, type VelocityPlan } from './plan.js'
 import { computeWindows } from './windows.js'
 
@@ -14,13 +15,18 @@ const PAIR = dimensionIndex('pair'), CHANNEL = dimensionIndex('channel'), ACCOUN
 
 /** What velocity says of one request, itself counted. */
 export interface Observed {
-  features: Record<string, FeatureValue>
+  /** By index in the catalogue; velocity fills in its own, the others are still missing. */
+  features: (FeatureValue | undefined)[]
   saturated: string[]
-  order: OrderState
+  /** Undefined when velocity could not be asked. */
+  order: OrderState | undefined
   custody: CustodyView | undefined
   /** When this patient was last bound to this account, from the stream; epoch ms. */
   boundAt: number | undefined
 }
+
+/** What is known when velocity cannot be asked: nothing. */
+export const unobserved = (plan: VelocityPlan): Observed => ({ features: emptyVector(plan.features), saturated: [], order: undefined, custody: undefined, boundAt: undefined })
 
 /** Counts an event of any type; for a request, also reads what it and its history amount to. Idempotent. */
 export function* observe(plan: VelocityPlan, event: BookingEvent): Exchange<Observed | undefined> {
@@ -88,19 +94,19 @@ function* takeFromSlot(plan: VelocityPlan, writes: readonly LogWrite[], slot: Wo
   yield [{ kind: SLOT, ...slot, drop: record }, ...writes, ...derivedWrites(plan, chain)]
 }
 
-/** One write per entity that has a counter for this verb; with `all`, a read for every other entity the event names. */
+/** One write per entity that has a counter for this verb; with `all`, a read for every other entity the event names. Without, nobody reads the logs. */
 function entityWrites(plan: VelocityPlan, facts: Facts, all: boolean): LogWrite[] {
   const { keys, verb, flags, t, id, feeFen } = facts
   const writes: LogWrite[] = []
-  for (const { kind, byVerb } of plan) {
+  for (const { kind, byVerb } of plan.entities) {
     const hi = keys[kind * 2] ?? 0, lo = keys[kind * 2 + 1] ?? 0
     if (lo === 0) continue
     const layout = byVerb[verb]
     if (layout) {
-      const columns: number[] = []
-      for (const d of layout.columns) columns.push(keys[d * 2 + 1] ?? 0)
-      if (layout.fee) columns.push(feeFen)
-      writes.push({ kind, hi, lo, put: packRecord(verb, flags, t, id.hi, id.lo, columns) })
+      const record = packHead(verb, flags, t, id.hi, id.lo, layout.columns.length + (layout.fee ? 1 : 0))
+      for (const d of layout.columns) record.push(keys[d * 2 + 1] ?? 0)
+      if (layout.fee) record.push(feeFen)
+      writes.push(all ? { kind, hi, lo, put: record } : { kind, hi, lo, put: record, unread: true })
     } else if (all) writes.push({ kind, hi, lo })
   }
   return writes
@@ -121,10 +127,11 @@ function saturatedHistory(order: OrderState, custody: CustodyView | undefined): 
 function readEntities(
   plan: VelocityPlan, facts: Facts, reads: readonly LogWrite[], logs: readonly PackedLog[], saturated: string[],
 ): Pick<Observed, 'features' | 'saturated' | 'boundAt'> {
-  const out = { features: {}, saturated }
+  const out = { features: emptyVector(plan.features), saturated }
   let boundAt: number | undefined
-  for (const [i, { kind }] of reads.entries()) {
-    const entity = plan[kind], log = logs[i] ?? EMPTY_LOG
+  for (let i = 0; i < reads.length; i++) {
+    const kind = reads[i]?.kind ?? -1, log = logs[i] ?? EMPTY_LOG
+    const entity = plan.entities[kind]
     if (entity) computeWindows(entity, log, facts, out)
     if (kind === ACCOUNT) boundAt = lastBound(plan, log, facts)
   }
@@ -132,7 +139,7 @@ function readEntities(
 }
 
 function lastBound(plan: VelocityPlan, log: PackedLog, facts: Facts): number | undefined {
-  const column = plan[ACCOUNT]?.byVerb[BOUND]?.columns.indexOf(PATIENT) ?? -1
+  const column = plan.entities[ACCOUNT]?.byVerb[BOUND]?.columns.indexOf(PATIENT) ?? -1
   const patient = keyAt(facts.keys, PATIENT).lo
   let newest: number | undefined
   if (column >= 0) eachOfVerb(log, BOUND, (at) => {

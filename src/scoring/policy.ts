@@ -47,15 +47,15 @@ export interface FilePolicies {
   hospitals: ReadonlyMap<string, PolicyPatch>
 }
 
-/** A hospital's policy in force, and the short hash that decisions carry. */
-export interface ResolvedPolicy { policy: Policy; version: string }
+/** A hospital's policy in force, the short hash that decisions carry, and what people set for it, if anything. */
+export interface ResolvedPolicy { policy: Policy; version: string; override?: StoredPolicy }
 
 export interface PolicyBook {
   /** Hospitals with a policy of their own, and the platform's. */
   readonly count: number
   of(hospitalId: string): ResolvedPolicy
-  /** A new book in which this override replaces the hospital's earlier one. */
-  with(override: StoredPolicy): PolicyBook
+  /** The same files under these overrides, which are all there are. */
+  withOverrides(all: readonly StoredPolicy[]): PolicyBook
   /** Checks an override as a person sent it: shape, ranges, and thresholds in order once inheritance is resolved. */
   check(hospitalId: string, raw: unknown): { patch?: PolicyPatch; errors: FieldError[] }
 }
@@ -125,15 +125,15 @@ const asWritten = (pointer: string): (string | number)[] => pathOf(pointer).map(
 /** The policies of all hospitals, resolved beforehand: looking one up is a map read. */
 export function createPolicyBook(files: FilePolicies, overrides: readonly StoredPolicy[]): PolicyBook {
   const stored = new Map(overrides.map((o) => [o.hospitalId, o]))
-  const versioned = (policy: Policy): ResolvedPolicy => ({ policy, version: shortHash(canonicalText(policy)) })
+  const versioned = (policy: Policy, override?: StoredPolicy): ResolvedPolicy => ({ policy, version: shortHash(canonicalText(policy)), ...(override ? { override } : {}) })
   const platform = versioned(files.platform)
   const ids = new Set([...files.regionOf.keys(), ...files.hospitals.keys(), ...stored.keys()])
   // Only hospitals with a policy of their own have an entry, so made-up ids in events cannot fill the memory.
-  const resolved = new Map([...ids].map((id) => [id, versioned(resolve(files, id, stored.get(id)?.patch))]))
+  const resolved = new Map([...ids].map((id) => [id, versioned(resolve(files, id, stored.get(id)?.patch), stored.get(id))]))
   return {
     count: resolved.size + 1,
     of: (hospitalId) => resolved.get(hospitalId) ?? platform,
-    with: (override) => createPolicyBook(files, [...stored.values()].filter((o) => o.hospitalId !== override.hospitalId).concat(override)),
+    withOverrides: (all) => createPolicyBook(files, all),
     check: (hospitalId, raw) => {
       const errors = shapeErrors(policyPatchSchema, raw)
       if (errors.length > 0 || !Value.Check(policyPatchSchema, raw)) return { errors }

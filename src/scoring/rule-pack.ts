@@ -1,7 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { FeatureValue, Message } from '../domain/decision.js'
-import type { Catalogue } from './catalogue.js'
+import { toVector, type Catalogue } from './catalogue.js'
 import type { FileProblem } from './counters.js'
 import { createCompiler, unknownFeature, type Compile } from './expression.js'
 import { isTrue, type Tree } from './logic.js'
@@ -136,7 +136,7 @@ function exampleFaults(
     })
     if (wrong.length > 0 || !tree) return wrong
     try {
-      if (isTrue(tree, example) === (kind === 'hit')) return []
+      if (isTrue(tree, toVector(example, catalogue)) === (kind === 'hit')) return []
       return [at(['examples', kind, i], kind === 'hit' ? 'this example does not hit' : 'this example hits')]
     } catch (error) {
       return [at(['examples', kind, i], `cannot be evaluated: ${error instanceof Error ? error.message.split('\n')[0] ?? '' : String(error)}`)]

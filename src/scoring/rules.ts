@@ -1,4 +1,4 @@
-import type { Basis, Features, Message, Outcome, RuleHit } from '../domain/decision.js'
+import type { Basis, FeatureVector, Message, Outcome, RuleHit } from '../domain/decision.js'
 import { comparisonsOf, isTrue, type Tree } from './logic.js'
 
 /** One rule as it runs. It gives points (`weight`) or asks for an outcome of its own. */
@@ -35,7 +35,7 @@ export interface Evaluation { hits: RuleHit[]; shadowHits: RuleHit[]; errors: st
 const MAX_SCORE = 100
 
 /** Runs every rule over the features of one booking. Rules in shadow are reported apart and give no points. */
-export function evaluate(ruleSet: RuleSet, features: Features): Evaluation {
+export function evaluate(ruleSet: RuleSet, features: FeatureVector): Evaluation {
   const [hits, shadowHits, errors]: [RuleHit[], RuleHit[], string[]] = [[], [], []]
   for (const rule of ruleSet.active) {
     try {
@@ -51,7 +51,7 @@ export function evaluate(ruleSet: RuleSet, features: Features): Evaluation {
   return { hits, shadowHits, errors, ruleScore: hits.length === 0 ? 0 : scoreOf(hits, ruleSet.caps) }
 }
 
-function toHit(rule: Rule, features: Features): RuleHit {
+function toHit(rule: Rule, features: FeatureVector): RuleHit {
   return {
     rule: rule.id, family: rule.family, code: rule.code, mode: rule.mode === 'live' ? 'live' : 'shadow',
     ...(rule.weight === undefined ? {} : { weight: rule.weight }),

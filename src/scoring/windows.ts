@@ -7,7 +7,7 @@ import { ENTITY_CAP, type EntityPlan, type Gauge, type GaugeWindow, type VerbPla
 export interface Moment { t: number; id: Words }
 
 /** Where counters go. `saturated` names those that a full log can only approximate. */
-export interface Readings { features: Record<string, FeatureValue>; saturated: string[] }
+export interface Readings { features: (FeatureValue | undefined)[]; saturated: string[] }
 
 /**
  * Computes every counter of one entity from its log, at event time `t`: windows are (t - w, t], so an event at exactly
@@ -19,6 +19,8 @@ export function computeWindows(plan: EntityPlan, log: PackedLog, moment: Moment,
   for (const verb of plan.verbs) { // in the order of the log
     const first = startOf(log, verb.verb, at)
     at = startOf(log, verb.verb + 1, first)
+    // Most of what can be counted of an entity never happened to it.
+    if (at === first && !log.spills?.has(verb.verb)) { for (const index of verb.zeros) out.features[index] = 0; continue }
     run.read(verb, log, first, at, moment)
     for (const gauge of verb.gauges) measure(gauge, out)
   }
@@ -91,11 +93,11 @@ function gather(gauge: Gauge, from: number, to: number): number | undefined {
 }
 
 /** What a full log let go is added where it can be; the other measures stay a lower bound. `last` is exact if it is found. */
-function close({ windowMs, feature, ring }: GaugeWindow, exact: number | undefined, out: Readings): void {
+function close({ windowMs, feature, index, ring }: GaugeWindow, exact: number | undefined, out: Readings): void {
   const { spill, moment: { t } } = run
   const isSpilled = spill !== undefined && spill.newestMs > t - windowMs && (windowMs !== Infinity || exact === undefined)
   if (isSpilled) out.saturated.push(feature)
-  if (exact !== undefined) out.features[feature] = isSpilled && ring >= 0 ? exact + spill.estimate(ring, t) : exact
+  if (exact !== undefined) out.features[index] = isSpilled && ring >= 0 ? exact + spill.estimate(ring, t) : exact
 }
 
 /** Gathers one measure at a time, newest record first. Loops keep what they need in locals: they run a thousand times per event. */

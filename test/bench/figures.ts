@@ -32,6 +32,9 @@ export interface BenchOptions {
   fastify?: { perSecond: number; perCpuSecond: number }
 }
 
+/** What a figure was compared to, as a part of it. */
+export const against = (what: string, value: number, unit: string): Pick<Figure, 'against'> => ({ against: { what, value, unit } })
+
 /** QUALITY: an absolute bar holds where bare Fastify reaches this, and scales with it otherwise. */
 const REFERENCE_PER_S = 20_000
 export const scaledBar = (bar: number, fastifyPerSecond = REFERENCE_PER_S): number => bar * Math.min(1, fastifyPerSecond / REFERENCE_PER_S)
@@ -67,3 +70,9 @@ export function quantile(samples: Float64Array, share: number): number {
 }
 
 export const median = (values: readonly number[]): number => quantile(Float64Array.from(values), 0.5)
+
+export function sumTallies(tallies: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const total: Record<string, number> = {}
+  for (const tally of tallies) for (const [name, n] of Object.entries(tally)) total[name] = (total[name] ?? 0) + n
+  return total
+}

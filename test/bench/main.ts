@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import { judge, renderRow, type BenchOptions, type RowResult } from './figures.js'
 
 /** In order: what needs a quiet machine first. `reference` goes before each of them. */
-const ROWS = ['context', 'engine', 'api', 'history', 'start']
+const ROWS = ['context', 'engine', 'api', 'history', 'start', 'shared-stream', 'shared-api', 'release-second', 'redis-state', 'workers']
 
 const { values } = parseArgs({ options: {
   json: { type: 'boolean', default: false }, only: { type: 'string', multiple: true }, quick: { type: 'boolean', default: false },

@@ -16,7 +16,8 @@ export interface Wave {
   spreadMs: number
 }
 
-export interface WireEvent { at: number; scored: boolean; json: string }
+/** `key`: the schedule it is about, which CONTRACT section 1 recommends as the message's key; its own id where there is none. */
+export interface WireEvent { at: number; scored: boolean; json: string; id: string; key: string }
 
 const [SECOND, DAY] = [1_000, 86_400_000]
 const [PATIENTS, HOT_SCHEDULES, QUIET_SCHEDULES, GANGS] = [100_000, 60, 1_500, 12]
@@ -94,8 +95,8 @@ class City {
   /** Given back, re-released, and taken at once by the buyer from the gang's own account. */
   private handOff(from: Asked, buyer: number): void {
     const backAt = from.at + 4_000 + Math.floor(this.random() * 20_000)
-    this.push('booking.confirmed', from.at + 900, { order_id: from.orderId })
-    this.push('booking.cancelled', backAt, { order_id: from.orderId, cancel: { by: 'patient', reason: 'other' } })
+    this.push('booking.confirmed', from.at + 900, { order_id: from.orderId }, from.slot)
+    this.push('booking.cancelled', backAt, { order_id: from.orderId, cancel: { by: 'patient', reason: 'other' } }, from.slot)
     this.push('schedule.released', backAt + 50, { slot: from.slot, count: 1, re_release: true })
     const patient = personOf(buyer, { relation: 'helper', bound_at: time(backAt - 60 * SECOND) })
     this.request({ ...from, orderId: this.name('o'), at: backAt + 400 + Math.floor(this.random() * 1_500), rest: { ...from.rest, patient } })
@@ -108,21 +109,22 @@ class City {
     this.request({ ...asked, at: at + 300 })
   }
 
-  private outcomeOf({ orderId, at }: Asked, n: number): void {
+  private outcomeOf({ orderId, at, slot }: Asked, n: number): void {
     if (n % 10 >= 7) return
-    this.push('booking.confirmed', at + 800 + (n % 7) * 100, { order_id: orderId })
-    if (this.chance(0.75)) this.push('booking.paid', at + 20 * SECOND, { order_id: orderId })
-    else this.push('booking.expired', at + 50 * SECOND, { order_id: orderId })
-    if (this.chance(0.05)) this.push('booking.cancelled', at + 30 * SECOND, { order_id: orderId, cancel: { by: 'patient', reason: 'changed plans' } })
+    this.push('booking.confirmed', at + 800 + (n % 7) * 100, { order_id: orderId }, slot)
+    if (this.chance(0.75)) this.push('booking.paid', at + 20 * SECOND, { order_id: orderId }, slot)
+    else this.push('booking.expired', at + 50 * SECOND, { order_id: orderId }, slot)
+    if (this.chance(0.05)) this.push('booking.cancelled', at + 30 * SECOND, { order_id: orderId, cancel: { by: 'patient', reason: 'changed plans' } }, slot)
   }
 
   private request({ orderId, at, slot, channel, rest }: Asked): void {
     this.push('booking.requested', at, { order_id: orderId, channel, slot, ...rest })
   }
 
-  private push(type: string, at: number, members: Member): void {
-    const json = JSON.stringify({ event_id: this.name('e'), type, occurred_at: time(at), ...members })
-    this.events.push({ at, scored: type === 'booking.requested', json })
+  private push(type: string, at: number, members: Member, slot = members['slot'] as Member | undefined): void {
+    const id = this.name('e'), schedule = slot?.['schedule_id']
+    const json = JSON.stringify({ event_id: id, type, occurred_at: time(at), ...members })
+    this.events.push({ at, scored: type === 'booking.requested', json, id, key: typeof schedule === 'string' ? schedule : id })
   }
 
   /** The next free place of a schedule: a slot is asked for again only after it was given back. */

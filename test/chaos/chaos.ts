@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startCallbackReceiver, type CallbackReceiver } from '../support/callback-receiver.js'
-import { createClient, type Client } from '../support/client.js'
-import { openOutsideKafka, type Follower, type OutsideKafka } from '../support/outside-kafka.js'
+import { createClient } from '../support/client.js'
+import { openOutsideKafka, type OutsideKafka } from '../support/outside-kafka.js'
 import { seeded } from '../support/people.js'
 import { BUILT, createKey, freePort, openDataDir, startProduct, type Product, type Settings } from '../support/process.js'
-import { cityTraffic, type WireEvent } from '../support/traffic.js'
+import { cityTraffic } from '../support/traffic.js'
+import { repeatAll, untilEnded, untilSettled } from './audit.js'
 import { openDesk, type Desk } from './desk.js'
 import { judge, type Verdict } from './judge.js'
 import { createLedger, type Ledger, type PlacedHold } from './ledger.js'
@@ -36,13 +37,11 @@ export interface ChaosReport extends Verdict { kills: Kill[]; repeats: number; c
  * Four in ten holds are brief and run out, four are decided by people, the rest is cancelled by the platform or stays. What
  * a gang itself cancels ends so wherever it is.
  */
-const HOSPITALS = ['h-brief', 'h-desk', 'h-quit', 'h-brief', 'h-desk', 'h-rest', 'h-brief', 'h-desk', 'h-brief', 'h-desk']
-const SHORTEST_HOLD_MS = 60_000
-const SETTLE_WITHIN_MS = 90_000
-const AUDIT_BATCH = 500
+export const HOSPITALS = ['h-brief', 'h-desk', 'h-quit', 'h-brief', 'h-desk', 'h-rest', 'h-brief', 'h-desk', 'h-brief', 'h-desk']
+export const SHORTEST_HOLD_MS = 60_000
 /** Callbacks that are read and then answered with an error: they must come again, the same. */
-const REFUSED_CALLBACKS = 0.05
-const RACES = 0.1
+export const REFUSED_CALLBACKS = 0.05
+export const RACES = 0.1
 
 /** Kills the product in the middle of a load and judges what the outside saw. Everything it starts it ends. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
@@ -149,7 +148,7 @@ async function attack(options: ChaosOptions & { say: (line: string) => void }, s
     kills.push(await target.crash('the load, holds running out'))
     say(`killed while holds run out, ready again after ${kills.at(-1)?.recoveryMs ?? 0} ms`)
   }
-  await untilSettled(ledger, receiver)
+  await untilSettled(ledger, () => receiver.received.length > 0)
   await desk.finish()
   await Promise.all(late)
   const unknown = await repeatAll(client, ledger)
@@ -159,73 +158,4 @@ async function attack(options: ChaosOptions & { say: (line: string) => void }, s
   return { ...verdict, kills, repeats, callsAgain: tries.again }
 }
 
-const mayBeActive = (hold: PlacedHold, cancelled: ReadonlySet<string>): boolean => hold.hospital === 'h-rest' && !cancelled.has(hold.orderId)
-
-/** Waits until every request has been decided on the topic, or nothing helps any more. */
-async function untilSettled({ sent, decisions }: Ledger, { received }: CallbackReceiver): Promise<void> {
-  const requests = [...sent.values()].filter(({ type }) => type === 'booking.requested')
-  const deadline = Date.now() + SETTLE_WITHIN_MS
-  const isSettled = (): boolean => received.length > 0 && requests.every(({ event_id: id }) => (decisions.get(id)?.topic ?? 0) > 0)
-  while (!isSettled() && Date.now() < deadline) await sleep(200)
-}
-
-/** Sends every event once more, over HTTP: answers must be the ones given before, and nothing may be new. Returns what was. */
-async function repeatAll(client: Client, ledger: Ledger): Promise<string[]> {
-  const all = [...ledger.sent.values()]
-  const unknown: string[] = []
-  for (const batch of batches(all.filter(({ type }) => type === 'booking.requested'))) {
-    const { text } = await client.insist('POST', '/v1/score/batch', { body: batch })
-    splitArray(text).forEach((bytes, n) => { ledger.noteDecision('http', batch[n]?.event_id ?? '', bytes) })
-  }
-  for (const batch of batches(all.filter(({ type }) => type !== 'booking.requested'))) {
-    const { text } = await client.insist('POST', '/v1/events', { body: batch })
-    const { duplicates } = JSON.parse(text) as { duplicates: number }
-    // Which of them it was cannot be asked any more: by now they are known.
-    for (let n = duplicates; n < batch.length; n++) unknown.push(`one of ${batch.length} events after ${batch[0]?.event_id ?? ''}`)
-  }
-  return unknown
-}
-
-function* batches(events: readonly WireEvent[]): Generator<readonly WireEvent[]> {
-  for (let at = 0; at < events.length; at += AUDIT_BATCH) yield events.slice(at, at + AUDIT_BATCH)
-}
-
-/** The items of a JSON array of objects as the very texts that stand in it. */
-function splitArray(text: string): string[] {
-  const items: string[] = []
-  let depth = 0
-  let inString = false
-  let start = 0
-  for (let at = 0; at < text.length; at++) {
-    const char = text[at]
-    if (inString) {
-      if (char === '\\') at++
-      else if (char === '"') inString = false
-    } else if (char === '"') inString = true
-    else if (char === '{' && depth++ === 0) start = at
-    else if (char === '}' && --depth === 0) items.push(text.slice(start, at + 1))
-  }
-  return items
-}
-
-/** Waits until every hold that should end has ended on both roads. Returns the ids that the product calls active. */
-async function untilEnded(lead: Client, ledger: Ledger, receiver: CallbackReceiver, follower: Follower, may: (hold: PlacedHold) => boolean): Promise<Set<string>> {
-  const due = [...ledger.holds.values()].filter((hold) => !may(hold))
-  const lastMs = Math.max(Date.now(), ...due.filter(({ hospital }) => hospital === 'h-brief').map(({ expiresAt }) => expiresAt))
-  let read = 0
-  for (;;) {
-    for (; read < receiver.received.length; read++) ledger.noteEnding('callback', receiver.received[read]?.body ?? '')
-    const open = due.filter(({ holdId }) => { const seen = ledger.endings.get(holdId); return seen === undefined || seen.topic === 0 || seen.callback === 0 })
-    if (open.length === 0 || Date.now() > lastMs + SETTLE_WITHIN_MS) break
-    await sleep(200)
-  }
-  await follower.caughtUp()
-  const active = new Set<string>()
-  for (let cursor: string | null = ''; cursor !== null;) {
-    const { text } = await lead.insist('GET', `/v1/holds?status=active&limit=200${cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`}`)
-    const page = JSON.parse(text) as { items: { hold_id: string }[]; next_cursor: string | null }
-    for (const { hold_id: id } of page.items) active.add(id)
-    cursor = page.next_cursor
-  }
-  return active
-}
+export const mayBeActive = (hold: PlacedHold, cancelled: ReadonlySet<string>): boolean => hold.hospital === 'h-rest' && !cancelled.has(hold.orderId)

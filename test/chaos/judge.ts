@@ -15,6 +15,8 @@ export interface Verdict {
   /** By resolution. */
   ended: Record<string, number>
   active: number
+  /** Event ids of what is wrong, by what it is; of an event that is lost without a name, those it was sent with. */
+  wrong: { lost: string[]; differing: string[]; endedTwice: string[] }
   violations: string[]
 }
 
@@ -47,11 +49,11 @@ export function judge({ ledger, active, unknown, mayBeActive, deadLetters }: Evi
   if (deadLetters > 0) say(`${deadLetters} dead letters of good events`)
 
   const ended: Record<string, number> = {}
-  let endedTwice = 0
+  const endedTwice: string[] = []
   for (const [id, { bytes, topic, callback }] of endings) {
     const hold = holds.get(id)
     const [first] = [...bytes].map((text) => JSON.parse(text) as Ending)
-    if (bytes.size > 1) { endedTwice++; say(`hold ${id} ended in two ways: ${[...bytes].join(' | ')}`) }
+    if (bytes.size > 1) { endedTwice.push(first?.event_id ?? ''); say(`hold ${id} ended in two ways: ${[...bytes].join(' | ')}`) }
     if (topic === 0 || callback === 0) say(`the end of hold ${id} came ${topic} times on the topic and ${callback} times by callback`)
     if (hold?.eventId !== first?.event_id || hold?.orderId !== first?.order_id) say(`hold ${id} ended and was never placed for ${first?.event_id ?? 'it'}`)
     if (first) ended[first.resolution] = (ended[first.resolution] ?? 0) + 1
@@ -67,7 +69,8 @@ export function judge({ ledger, active, unknown, mayBeActive, deadLetters }: Evi
   const copies = (map: Ledger['decisions'], road: 'topic' | 'callback'): number => [...map.values()].reduce((sum, seen) => sum + Math.max(0, seen[road] - 1), 0)
   return {
     requests: requests.length, otherEvents: sent.size - requests.length, decided: decisions.size, lost: undecided.length + unknown.length,
-    doubled: twice.length + endedTwice, decisionsAgain: copies(decisions, 'topic'), endingsAgain: copies(endings, 'topic') + copies(endings, 'callback'),
-    holds: holds.size, ended, active: active.size, violations,
+    doubled: twice.length + endedTwice.length, decisionsAgain: copies(decisions, 'topic'), endingsAgain: copies(endings, 'topic') + copies(endings, 'callback'),
+    holds: holds.size, ended, active: active.size,
+    wrong: { lost: [...undecided, ...unknown.map((text) => text.split(' ').at(-1) ?? '')], differing: twice.map(([id]) => id), endedTwice }, violations,
   }
 }

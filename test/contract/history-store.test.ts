@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { connect, type Connection } from '../../src/adapters/clickhouse/connection.js'
 import { openHistory, type HistoryOptions } from '../../src/adapters/clickhouse/history-store.js'
+import { APPLIED } from '../../src/adapters/clickhouse/migrate.js'
 import { DEFAULT_RETENTION, MIGRATIONS, bootstrap, modifyTtl } from '../../src/adapters/clickhouse/schema.js'
 import type { HoldResolved } from '../../src/domain/hold.js'
 import type { HistoryStore } from '../../src/ports/history-store.js'
@@ -97,6 +98,35 @@ describe('the tables of the history', () => {
     expect(await rows('SELECT toUnixTimestamp64Milli(decided_at) FROM DB.decisions')).toEqual([[event.occurredAt + 5]])
   })
 
+  it('have the nearest time they can hold for one that they cannot', async () => {
+    const { store, rows } = await open()
+    const times = ['1700-01-01T00:00:00.412+08:00', '9999-01-01T00:00:00.412+08:00']
+    await store.insert('t', times.map((at, i) => aRequest(i, { event: { occurredAt: Date.parse(at) }, decision: { decided_at: at } })))
+    const nearest = [Date.UTC(1900, 0, 1), Date.UTC(2299, 11, 31)]
+    for (const table of ['events', 'decisions']) {
+      expect(await rows(`SELECT toUnixTimestamp64Milli(occurred_at) FROM DB.${table} ORDER BY seq`)).toEqual(nearest.map((ms) => [ms]))
+    }
+    expect(await rows('SELECT toUnixTimestamp64Milli(decided_at) FROM DB.decisions ORDER BY seq')).toEqual(nearest.map((ms) => [ms]))
+  })
+
+  it('keep the documents as they were written, to the byte', async () => {
+    const { store, rows } = await open()
+    const record = aRequest(1, { event: { eventId: '王 "\\" 😀 / \u2028', session: { captchaMs: 0.1, pageViews: 1e9, openedAt: -1.5 } } })
+    await store.insert('t', [record])
+    expect(await rows('SELECT decision, review FROM DB.decisions')).toEqual([[record.decision, JSON.stringify(record.review)]])
+    const [event] = await rows<[string]>('SELECT event FROM DB.events')
+    expect(JSON.parse(event?.[0] ?? '')).toEqual(record.event)
+  })
+
+  it.each(['in this process', 'over HTTP'])('refuse a record that the engine cannot read, rather than make a row of nothing (%s)', async (road) => {
+    const { store } = await open(road === 'over HTTP' ? { url: http?.url ?? '' } : {})
+    const refused = { code: 'VIOLATED_CONSTRAINT', retryable: false }
+    const tornEvent = { ...aConfirmation(1), lines: Buffer.from('{"seq":1,"event":{"eventId"\n\n') }
+    await expect(store.insert('t', [tornEvent])).rejects.toMatchObject(refused)
+    const tornDecision = { ...aRequest(1), lines: Buffer.from('{"seq":1,"event":{"eventId":"e"}}\n{\n') }
+    await expect(store.insert('u', [tornDecision])).rejects.toMatchObject(refused)
+  })
+
   it('tell a decision apart by column: outcome, reasons, rules, versions, where and who', async () => {
     const { store, rows } = await open()
     await store.insert('t', [aRequest(1)])
@@ -130,6 +160,13 @@ describe('the tables of the history', () => {
     ]])
   })
 
+  it('keep any text a person gave as the reason', async () => {
+    const { store, rows } = await open()
+    const reason = ' tab\tand\r\nline, \\N, \0, \'"号 '
+    await store.insertResolutions('t', [{ ...resolved, reason }])
+    expect(await rows('SELECT reason FROM DB.holds FINAL')).toEqual([[reason]])
+  })
+
   it('show an active hold without a resolution', async () => {
     const { store, rows } = await open()
     await store.insert('t', [held()])
@@ -150,7 +187,7 @@ describe('the tables of the history', () => {
 
   it('are not touched by a program older than they are', async () => {
     const { store, database, rows } = await open()
-    await raw?.insert(`${database}.schema_migrations`, 'v99', [{ version: 99, name: 'tomorrow' }], (row) => row)
+    await raw?.insert(`${database}.schema_migrations`, 'v99', [{ version: 99, name: 'tomorrow' }], APPLIED)
     const message: unknown = expect.stringContaining('version 99')
     await expect(store.migrate()).rejects.toMatchObject({ code: 'NEWER_SCHEMA', retryable: false, message })
     expect(await rows('SELECT max(version) FROM DB.schema_migrations')).toEqual([[99]])

@@ -5,7 +5,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { openFileJournal, type FileJournalOptions } from '../../src/adapters/file/journal.js'
 import { createMemoryJournal } from '../../src/adapters/memory/journal.js'
 import type { Journal } from '../../src/ports/journal.js'
-import { anEntry, range } from '../support/journal-entries.js'
+import { readRecord } from '../../src/domain/record.js'
+import { anEntry, bare, range } from '../support/journal-entries.js'
 import { appendAll, journalSuite, readAll } from './suites/journal.js'
 
 describe('the journal in memory', () => {
@@ -46,7 +47,7 @@ describe('the journal in files', () => {
   }
   async function expectWhole(journal: Journal, count: number): Promise<void> {
     expect(await readAll(journal)).toEqual(range(1, count).map((n) => ({ seq: n, ...anEntry(n) })))
-    for (const n of range(1, count)) expect(await journal.find(`e-${n}`)).toEqual({ seq: n, ...anEntry(n) })
+    for (const n of range(1, count)) expect(bare(await journal.find(`e-${n}`))).toEqual({ seq: n, ...anEntry(n) })
     expect(journal.find(`e-${count + 1}`)).toBeUndefined()
   }
 
@@ -61,6 +62,28 @@ describe('the journal in files', () => {
     expect(await appendAll(again, entries(41, 44))).toEqual([41, 42, 43, 44])
     await again.close()
     await expectWhole(await openIn(dir), 44)
+  })
+
+  it('writes a burst of more records than one call to the system takes, in order and whole', async () => {
+    const dir = freshDir()
+    const journal = await open({ dir })
+    expect(await appendAll(journal, entries(1, 2_500))).toEqual(range(1, 2_500))
+    expect(await filesIn(dir, '.journal')).toHaveLength(1)
+    await journal.close()
+    await expectWhole(await open({ dir }), 2_500)
+  })
+
+  it('gives every record with its bytes, from memory and from the files alike', async () => {
+    const journal = await openIn(freshDir())
+    await appendAll(journal, entries(1, 12))
+    const seen: number[] = []
+    for await (const chunk of journal.read(1)) {
+      for (const record of chunk) {
+        expect(record.lines && bare(readRecord(record.lines))).toEqual(bare(record))
+        seen.push(record.seq)
+      }
+    }
+    expect(seen).toEqual(range(1, 12))
   })
 
   it('is whole again without its index files, and with damaged ones', async () => {

@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { LogArena } from '../../src/adapters/memory/log-arena.js'
 import { MemoryVelocityStore, type SnapshotHead } from '../../src/adapters/memory/velocity-store.js'
 import type { BookingEvent } from '../../src/domain/event.js'
+import { createCatalogue } from '../../src/scoring/catalogue.js'
+import type { CounterSpec } from '../../src/scoring/counters.js'
 import { observe } from '../../src/scoring/observe.js'
 import { ENTITY_CAP, layoutOf, planVelocity } from '../../src/scoring/plan.js'
 import { SHORT_TIMES_MS, START_MS, streams, tokenOf } from '../support/event-streams.js'
@@ -14,6 +16,8 @@ velocityStoreSuite('memory', (layout) => Promise.resolve(new MemoryVelocityStore
 const plan = planVelocity(SMALL)
 const layout = layoutOf(plan)
 const DAY_MS = 86_400_000
+/** Where a counter stands among the features. */
+const indexIn = (counters: readonly CounterSpec[], feature: string): number => createCatalogue(counters).get(feature)?.index ?? -1
 
 const create = (maxBytes?: number): MemoryVelocityStore => new MemoryVelocityStore(maxBytes === undefined ? { layout } : { layout, maxBytes })
 
@@ -177,7 +181,7 @@ describe('a log that is full', () => {
     expect(observed?.saturated).toEqual(['schedule_attempts_1s'])
     const later = store.run(observe(plan, { ...requestOf(0, end + 60_000), eventId: 'later', orderId: 'later' }))
     expect(later?.saturated).toEqual([])
-    expect(later?.features['schedule_attempts_1s']).toBe(1)
+    expect(later?.features[indexIn(SMALL, 'schedule_attempts_1s')]).toBe(1)
   })
 
   it('counts 20,000 requests of one schedule in a second to within two buckets, a 32nd of an even crowd', () => {
@@ -186,7 +190,7 @@ describe('a log that is full', () => {
     for (let n = 0; n < 20_000; n++) observed = store.run(observe(plan, requestOf(n % 5_000, START_MS + Math.floor(n / 20))))
     // The same 5,000 people ask four times with the same event ids: what is still in the log counts once.
     for (let n = 0; n < 20_000; n++) observed = store.run(observe(plan, { ...requestOf(n, START_MS + 2_000 + Math.floor(n / 20)), eventId: `b-${n}`, orderId: `b-${n}` }))
-    const estimate = Number(observed?.features['schedule_attempts_1s'])
+    const estimate = Number(observed?.features[indexIn(SMALL, 'schedule_attempts_1s')])
     expect(Math.abs(estimate - 20_000)).toBeLessThanOrEqual(20_000 / 32)
     expect(observed?.saturated).toContain('schedule_attempts_1s')
   })
@@ -198,7 +202,7 @@ describe('a log that is full', () => {
     for (let n = 0; n < 1_000; n++) store.run(observe(orders, requestOf(n, START_MS + n)))
     let observed
     for (let n = 0; n < 500; n++) observed = store.run(observe(orders, { ...requestOf(n, START_MS + 2_000 + n), eventId: `again-${n}` }))
-    expect(observed?.features['schedule_orders_24h']).toBe(1_000)
+    expect(observed?.features[indexIn(counters, 'schedule_orders_24h')]).toBe(1_000)
   })
 
   it('of an address shared by 5,000 patients gives a lower bound of how many they are', () => {
@@ -206,7 +210,7 @@ describe('a log that is full', () => {
     const store = new MemoryVelocityStore({ layout: layoutOf(shipped) })
     let observed
     for (let n = 0; n < 5_000; n++) observed = store.run(observe(shipped, { ...requestOf(n, START_MS + n), network: { ipToken: tokenOf('nat'), prefixToken: tokenOf('nat') } }))
-    expect(observed?.features['ip_patients_1h']).toBe(ENTITY_CAP)
+    expect(observed?.features[indexIn(SHIPPED, 'ip_patients_1h')]).toBe(ENTITY_CAP)
     expect(observed?.saturated).toContain('ip_patients_1h')
   })
 })

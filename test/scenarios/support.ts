@@ -4,6 +4,7 @@ import { MemoryVelocityStore } from '../../src/adapters/memory/velocity-store.js
 import { readRuleFiles } from '../../src/adapters/file/rule-files.js'
 import { OUTCOMES, type Outcome, type Review } from '../../src/domain/decision.js'
 import { createEngine } from '../../src/pipeline/process-event.js'
+import { createRecorder } from '../../src/pipeline/recorder.js'
 import { buildRulebook } from '../../src/pipeline/rulebook.js'
 import { layoutOf } from '../../src/scoring/plan.js'
 import type { Rulebook } from '../../src/scoring/score.js'
@@ -172,7 +173,7 @@ export async function decideAll(morning: Morning, without?: string): Promise<Dec
     return memory.append(entry)
   } }
   const engine = createEngine({
-    tokeniser: await createTokeniser(new Uint8Array(32)), timeZone: 'Asia/Shanghai', velocity: () => velocity, journal,
+    tokeniser: await createTokeniser(new Uint8Array(32)), timeZone: 'Asia/Shanghai', velocity: () => velocity, recorder: createRecorder(journal),
     rulebook: () => rulebook, decidedAt: (event) => event.occurredAt,
   })
   const seen = new Map<string, Seen>()

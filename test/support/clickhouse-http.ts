@@ -25,14 +25,13 @@ const NOT_SETTINGS = /^(query|query_id|database|role|session_id|wait_end_of_quer
 /**
  * ClickHouse's HTTP interface in front of the real engine (chdb): authentication, gzip both ways, settings and
  * parameters in the URL, errors with code and type. There is no server to be had here; the road to one is travelled all the same.
- * `path` may be a directory that this process has open already.
+ * `path` may be a directory that this process has open already; `port` is any free one unless told.
  */
-export async function startClickHouseHttp({ path, password }: { path: string; password: string }): Promise<ClickHouseHttp> {
+export async function startClickHouseHttp({ path, password, port = 0 }: { path: string; password: string; port?: number }): Promise<ClickHouseHttp> {
   const user = 'zhenhao'
   const engine = createChdbConnection({ path })
   const seen: ClickHouseHttp['seen'] = []
   let server: Server | undefined
-  let port = 0
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')

@@ -1,4 +1,4 @@
-import type { Recorded } from '../../src/ports/history-store.js'
+import type { Recorded } from '../../src/domain/record.js'
 
 /** Synthetic records for journals; a number makes the same record in every process. */
 export type Entry = Omit<Recorded, 'seq'>
@@ -15,6 +15,14 @@ export function anEntry(id: string | number, changes: Partial<Entry> = {}): Entr
   } satisfies Entry['review']
   const decided = { decision: `{"event_id":"e-${id}","reasons":"请 \\u2028 \\"quoted\\" \\\\n","score":null}`, review }
   return { ...base, ...(n % 3 === 0 ? decided : {}), ...changes }
+}
+
+/** A record without its bytes, which say the same again; a review that waits to be asked for is asked for. */
+export function bare<R extends Recorded | undefined>(record: R): R {
+  if (!record) return record
+  const copy = { ...record }
+  delete copy.lines
+  return copy
 }
 
 export const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i)

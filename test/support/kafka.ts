@@ -1,12 +1,12 @@
 import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, openSync, closeSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import kafkajs from 'kafkajs'
+import { freePort } from './process.js'
 
 const run = promisify(execFile)
 const root = resolve(import.meta.dirname, '../..')
@@ -101,7 +101,7 @@ async function untilReady(brokers: string, child: ChildProcess, dir: string): Pr
   }
 }
 
-function properties(logDir: string, port: number, controllerPort: number, more: Record<string, string> = {}): string {
+function properties(logDir: string, port: string, controllerPort: string, more: Record<string, string> = {}): string {
   const all: Record<string, string> = {
     'process.roles': 'broker,controller',
     'node.id': '1',
@@ -142,7 +142,7 @@ async function install(): Promise<string | undefined> {
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${join(mine, 'libs')}`, '-DincludeScope=runtime'],
       { timeout: 600_000 })
     const config = join(mine, 'format.properties')
-    writeFileSync(config, properties(join(mine, 'formatted'), 9092, 9093))
+    writeFileSync(config, properties(join(mine, 'formatted'), '9092', '9093'))
     await run('java', ['-cp', join(mine, 'libs/*'), 'kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', config], { timeout: 120_000 })
     if (!existsSync(cache)) renameSync(mine, cache)
     return undefined
@@ -161,14 +161,4 @@ function haveTools(): string | undefined {
   if (process.getuid?.() !== 0) return 'java 17 and mvn are needed and there is no right to install them'
   spawnSync('apt-get', ['install', '-y', '-q', 'openjdk-17-jre-headless', 'maven'], { stdio: 'ignore', timeout: 600_000 })
   return both() ? undefined : 'java 17 and mvn are needed and apt-get could not install them'
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('No free TCP port on loopback')
-  return address.port
 }

@@ -44,7 +44,7 @@ export function usePostgres(): TestPostgres {
   })
   afterAll(async () => {
     // Together: a test that failed with a client in hand must not keep the server alive.
-    await Promise.all([...pools.map((pool) => pool.end()), server?.stop()])
+    await Promise.all([...pools.filter((pool) => !pool.ended).map((pool) => pool.end()), server?.stop()])
     await rm(dir, { recursive: true, force: true })
   })
 
@@ -52,7 +52,9 @@ export function usePostgres(): TestPostgres {
     async fresh({ migrated = true } = {}) {
       if (server === undefined) throw new Error('usePostgres: the server is not started yet')
       const name = `t${randomBytes(6).toString('hex')}`
-      await open(server.connectionString, 1).query(`CREATE DATABASE ${name}`)
+      const maker = open(server.connectionString, 1)
+      await maker.query(`CREATE DATABASE ${name}`)
+      await maker.end()
       const connectionString = server.connectionString.replace('/postgres?', `/${name}?`)
       if (migrated) await migrate(connectionString, quiet)
       return { connectionString, pool: open(connectionString) }

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -33,12 +34,12 @@ const STOP_WITHIN_MS = 25_000
 const environment = (settings: Settings): NodeJS.ProcessEnv => ({ PATH: process.env['PATH'], HOME: process.env['HOME'], LANG: 'C.UTF-8', ...settings })
 
 /**
- * Starts `serve` and waits until it is ready. `settings` must name ZHENHAO_DATA_DIR and PORT. Throws with the last words
- * of its output when it ends or is not ready in 90 s.
+ * Starts `serve` (with more `args`, if any) and waits until it is ready. `settings` must name ZHENHAO_DATA_DIR and PORT.
+ * Throws with the last words of its output when it ends or is not ready in 90 s.
  */
-export async function startProduct(settings: Settings, main = BUILT): Promise<Product> {
+export async function startProduct(settings: Settings, main = BUILT, args: readonly string[] = []): Promise<Product> {
   const startedAt = Date.now()
-  const child = spawn(process.execPath, [main, 'serve'], { env: environment(settings), stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [main, 'serve', ...args], { env: environment(settings), stdio: ['ignore', 'pipe', 'pipe'] })
   const chunks: Buffer[] = []
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes: Buffer) => chunks.push(bytes))
   const output = (): string => Buffer.concat(chunks).toString('utf8')
@@ -99,13 +100,18 @@ export async function openDataDir(): Promise<{ path: string; remove(): Promise<v
   }
 }
 
+/** Below the ports that the kernel gives to outgoing connections: one of these would keep a server from coming back to its own. */
+const PORTS = { from: 10_000, count: 12_000 }
+
 /** A TCP port of loopback that was free a moment ago. */
 export async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no free TCP port on loopback')
-  return String(address.port)
+  for (;;) {
+    const port = PORTS.from + randomInt(PORTS.count)
+    const server = createServer()
+    const isFree = await new Promise<boolean>((done) => { server.once('error', () => { done(false) }).listen(port, '127.0.0.1', () => { done(true) }) })
+    if (!isFree) continue
+    server.close()
+    await once(server, 'close')
+    return String(port)
+  }
 }

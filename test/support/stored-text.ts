@@ -38,7 +38,8 @@ export async function* everyClickHouseColumn(path: string): AsyncGenerator<Store
   const engine = createChdbConnection({ path })
   const ask = async (query: string): Promise<string> => text((await engine.query({ query })).stream)
   try {
-    const columns = await ask(`SELECT database, table, name FROM system.columns WHERE database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema') FORMAT JSONEachRow`)
+    const columns = await ask(`SELECT database, table, name FROM system.columns WHERE database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')
+      AND default_kind != 'EPHEMERAL' FORMAT JSONEachRow`)
     for (const line of columns.split('\n').filter((row) => row !== '')) {
       const { database, table, name } = JSON.parse(line) as { database: string; table: string; name: string }
       yield { place: `${database}.${table}.${name}`, bytes: Buffer.from(await ask(`SELECT toString(\`${name}\`) FROM \`${database}\`.\`${table}\` FORMAT TSVRaw`)) }

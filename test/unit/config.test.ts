@@ -47,6 +47,13 @@ describe('the configuration', () => {
     expect(isAbsolute(config.dataDir)).toBe(true)
   })
 
+  it('takes one Redis, or the nodes of a Cluster; either makes it a server that wants a key', () => {
+    expect(configOf({ REDIS_URL: 'rediss://user:pw@r:6380', ZHENHAO_TOKEN_KEY: KEY })).toMatchObject({ redisUrls: ['rediss://user:pw@r:6380'], demoKeys: false })
+    expect(configOf({ REDIS_URL: 'redis://a:6379, redis://b:6379,', ZHENHAO_TOKEN_KEY: KEY }).redisUrls).toEqual(['redis://a:6379', 'redis://b:6379'])
+    expect(configOf({ REDIS_URL: ' ' }).redisUrls).toBeUndefined()
+    expect(problemsOf({ REDIS_URL: 'redis://a:6379' })).toEqual([expect.stringMatching(/^ZHENHAO_TOKEN_KEY is required .*REDIS_URL/)])
+  })
+
   it('makes a token key of 32 bytes from any long text, the same for the same text', () => {
     expect(configOf({ ZHENHAO_TOKEN_KEY: KEY }).tokenKey).toEqual(createHash('sha256').update(KEY).digest())
     expect(configOf({ ZHENHAO_TOKEN_KEY: `${KEY}x` }).tokenKey).not.toEqual(configOf({ ZHENHAO_TOKEN_KEY: KEY }).tokenKey)
@@ -62,7 +69,7 @@ describe('the configuration', () => {
   it.each([['127.0.0.1', true], ['127.9.9.9', true], ['::1', true], ['localhost', true], ['0.0.0.0', false], ['::', false], ['10.0.0.1', false], ['127.evil.example', false]])(
     'knows whether %s is loopback: %s', (host, demoKeys) => { expect(configOf({ HOST: host }).demoKeys).toBe(demoKeys) })
 
-  it.each(['REDIS_URL', 'OIDC_ISSUER', 'OIDC_AUDIENCE', 'OIDC_ROLE_CLAIM', 'ZHENHAO_TOKEN_KEY_OLD'])('refuses %s, which it cannot do yet', (name) => {
+  it.each(['OIDC_ISSUER', 'OIDC_AUDIENCE', 'OIDC_ROLE_CLAIM', 'ZHENHAO_TOKEN_KEY_OLD'])('refuses %s, which it cannot do yet', (name) => {
     expect(problemsOf({ [name]: 'x', ZHENHAO_TOKEN_KEY: KEY })).toEqual([expect.stringMatching(new RegExp(`^${name} .*later version`))])
   })
 
@@ -80,7 +87,7 @@ describe('the configuration', () => {
   it.each([
     ['PORT', '65536'], ['PORT', '-1'], ['PORT', '80a'], ['PORT', '8e3'], ['HOST', 'http://x'], ['HOST', 'a:1'], ['KAFKA_BROKERS', 'kafka'], ['KAFKA_BROKERS', 'kafka:0'],
     ['KAFKA_BROKERS', 'a:1,b'], ['KAFKA_BROKERS', ','], ['KAFKA_BROKERS', 'http://a:1'], ['CLICKHOUSE_URL', 'ch:8123'], ['CLICKHOUSE_URL', 'tcp://ch'], ['DATABASE_URL', 'mysql://x'],
-    ['DATABASE_URL', 'x'], ['ZHENHAO_TIME_ZONE', 'Asia/Shangai'], ['ZHENHAO_TIME_ZONE', '+08:00'], ['LOG_LEVEL', 'loud'], ['ZHENHAO_MAX_AHEAD_MS', '5m'],
+    ['DATABASE_URL', 'x'], ['REDIS_URL', 'redis:6379'], ['REDIS_URL', 'http://r:6379'], ['REDIS_URL', ','], ['REDIS_URL', 'redis://a:1,b:2'], ['ZHENHAO_TIME_ZONE', 'Asia/Shangai'], ['ZHENHAO_TIME_ZONE', '+08:00'], ['LOG_LEVEL', 'loud'], ['ZHENHAO_MAX_AHEAD_MS', '5m'],
     ['ZHENHAO_REPEAT_DAYS', '29'], ['ZHENHAO_TRUST_PROXY', 'true'], ['ZHENHAO_TRUST_PROXY', '10.0.0.0/33'], ['ZHENHAO_TRUST_PROXY', '10.0.0.0/8,x'],
   ])('refuses %s=%s and names it', (name, value) => {
     expect(problemsOf({ [name]: value, ZHENHAO_TOKEN_KEY: KEY })).toEqual([expect.stringMatching(new RegExp(`^${name} (must be|is no) `))])
@@ -106,10 +113,11 @@ describe('the configuration', () => {
   it('describes itself without user, password, query or key', () => {
     const text = JSON.stringify(describeConfig(configOf({
       CLICKHOUSE_URL: 'https://user:hush@ch:8443/zhenhao?password=hush', DATABASE_URL: 'postgres://user:hush@db:5432/zhenhao', ZHENHAO_TOKEN_KEY: `hush${KEY}`,
-      ZHENHAO_CALLBACK_URL: 'https://hush@core.example/holds?token=hush', ZHENHAO_CALLBACK_SECRET: 'hush hush hush hush',
+      REDIS_URL: 'redis://hush:hush@a:6379,redis://:hush@b:6379/0', ZHENHAO_CALLBACK_URL: 'https://hush@core.example/holds?token=hush', ZHENHAO_CALLBACK_SECRET: 'hush hush hush hush',
     })))
     expect(text).toContain('https://ch:8443/zhenhao')
     expect(text).toContain('postgres://db:5432/zhenhao')
+    expect(text).toContain('Redis at redis://a:6379, redis://b:6379/0')
     expect(text).not.toContain('hush')
   })
 

@@ -44,10 +44,12 @@ export function toFault(error: unknown, doing: string, where: string): HistoryFa
 
 /**
  * The embedded engine loads a second copy of the error class (chdb brings its own client-common), so `instanceof`
- * alone would miss half of them: both carry ClickHouse's name in `type`.
+ * alone would miss half of them: both carry ClickHouse's name in `type`. An error of its inserts has it at the end of the text only.
  */
 function typeOf(error: unknown): string | undefined {
   if (error instanceof ClickHouseError) return error.type
-  if (error instanceof Error && 'type' in error && typeof error.type === 'string') return error.type
+  if (!(error instanceof Error)) return undefined
+  if ('type' in error && typeof error.type === 'string') return error.type
+  if ('clickhouseCode' in error) return /\(([A-Z][A-Z0-9_]+)\)\s*$/.exec(error.message)?.[1]
   return undefined
 }

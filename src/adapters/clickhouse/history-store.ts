@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { HistoryStore, Recorded } from '../../ports/history-store.js'
+import type { Recorded } from '../../domain/record.js'
+import type { HistoryStore } from '../../ports/history-store.js'
 import { connect, type Connection, type ConnectionOptions } from './connection.js'
 import { migrate } from './migrate.js'
 import {
-  DECISION_COLUMNS, EVENT_COLUMNS, decidedOf, decisionRow, eventRow, holdRows, recordedOf, resolutionRow, type StoredDecision, type StoredEvent,
+  DECISIONS, DECISION_COLUMNS, EVENTS, EVENT_COLUMNS, HOLDS, RESOLUTIONS, isDecided, isHeld, recordedOf, type StoredDecision, type StoredEvent,
 } from './rows.js'
 import { DEFAULT_RETENTION, checkName, type Layout, type Retention } from './schema.js'
 
@@ -36,15 +37,15 @@ export function openHistory(options: HistoryOptions): HistoryStore {
   return {
     migrate: () => migrate(connection, layout),
     insert: async (token, batch) => {
-      const decided = decidedOf(batch)
       const unique = `${token}:${fingerprint(batch.map((r) => `${r.seq} ${r.bodyHash} ${r.event.eventId}`))}`
-      await connection.insert(`${database}.decisions`, `${unique}:decisions`, decided, decisionRow)
-      await connection.insert(`${database}.holds`, `${unique}:holds`, decided.flatMap(holdRows), (row) => row)
+      const decided = batch.filter(isDecided)
+      await connection.insert(`${database}.decisions`, `${unique}:decisions`, decided, DECISIONS)
+      await connection.insert(`${database}.holds`, `${unique}:holds`, decided.filter(isHeld), HOLDS)
       // Events last: what `find` shows has its decision and hold in place.
-      await connection.insert(`${database}.events`, `${unique}:events`, batch, eventRow)
+      await connection.insert(`${database}.events`, `${unique}:events`, batch, EVENTS)
     },
     insertResolutions: (token, batch) =>
-      connection.insert(`${database}.holds`, `${token}:${fingerprint(batch.map((end) => end.hold_id))}:resolutions`, batch, resolutionRow),
+      connection.insert(`${database}.holds`, `${token}:${fingerprint(batch.map((end) => end.hold_id))}:resolutions`, batch, RESOLUTIONS),
     find: (eventId) => find(connection, eventId),
     read: (fromSeq) => read(connection, fromSeq),
     ping: () => connection.ping(),
@@ -56,7 +57,7 @@ export function openHistory(options: HistoryOptions): HistoryStore {
  * Part of each token, because a token alone may come again by mistake: from a second process with a journal of its own,
  * or after a data directory was replaced. Other rows under an old token would otherwise vanish without a word.
  */
-const fingerprint = (keys: readonly string[]): string => createHash('sha256').update(JSON.stringify(keys)).digest('base64url').slice(0, 22)
+const fingerprint = (keys: readonly string[]): string => createHash('sha256').update(keys.join('\n')).digest('base64url').slice(0, 22)
 
 /** Look-ups by key, milliseconds at any size: the projection gives the newest `seq` of the id, the tables their rows. */
 async function find(connection: Connection, eventId: string): Promise<Recorded | undefined> {

@@ -1,6 +1,8 @@
 import type { Connection } from './connection.js'
 import { HistoryFault } from './faults.js'
+import type { Shape } from './rows.js'
 import { MIGRATIONS, TABLES, bootstrap, modifyTtl, storageName, ttlOf, type Layout, type Migration } from './schema.js'
+import { textRow } from './tab-separated.js'
 
 /**
  * Brings the schema to the newest version this program knows. Safe at every start and in several processes at once:
@@ -19,9 +21,14 @@ export async function migrate(connection: Connection, layout: Layout, migrations
   await applyRetention(connection, layout)
 }
 
+/** The note that a migration ran. */
+export const APPLIED: Shape<Pick<Migration, 'version' | 'name'>> = {
+  columns: ['version', 'name'], toRow: ({ version, name }) => textRow([version, name]),
+}
+
 async function apply(connection: Connection, layout: Layout, { version, name, statements }: Migration): Promise<void> {
   for (const statement of statements(layout)) await connection.command(`migration ${version} (${name})`, statement)
-  await connection.insert(`${layout.database}.schema_migrations`, `migration:${version}`, [{ version, name }], (row) => row)
+  await connection.insert(`${layout.database}.schema_migrations`, `migration:${version}`, [{ version, name }], APPLIED)
 }
 
 async function appliedVersion(connection: Connection): Promise<number> {

@@ -1,4 +1,5 @@
 /** The DDL of the history. Pure text: what runs it is migrate.ts. */
+import { decision, epochMs, headWith, instant, review } from './documents.js'
 
 /** Days each table keeps its rows. */
 export interface Retention { eventsDays: number; decisionsDays: number; holdsDays: number }
@@ -82,30 +83,47 @@ ENGINE = Distributed(${l.cluster}, ${l.database}, ${name}_local, cityHash64(${bo
   return [local, distributed]
 }
 
+/** What both tables have of the event. `T`: type of what a request must say. */
+function place(T: string): string {
+  const head = headWith(T)
+  return `
+  seq UInt64 DEFAULT ${head('seq')} CODEC(Delta, ZSTD(1)),
+  event_id String DEFAULT ${head('event.eventId')} CODEC(ZSTD(1)),
+  occurred_at DateTime64(3, 'UTC') DEFAULT ${instant(head('event.occurredAt'))} CODEC(Delta, ZSTD(1)),
+  order_id ${T} DEFAULT ${head('event.orderId')} CODEC(ZSTD(1)),
+  hospital_id LowCardinality(${T}) DEFAULT ${head('event.slot.hospitalId')},
+  schedule_id ${T} DEFAULT ${head('event.slot.scheduleId')} CODEC(ZSTD(1)),
+  slot_id Nullable(String) DEFAULT ${head('event.slot.slotId')} CODEC(ZSTD(1)),
+  doctor_id LowCardinality(Nullable(String)) DEFAULT ${head('event.slot.doctorId')},
+  department_id LowCardinality(Nullable(String)) DEFAULT ${head('event.slot.departmentId')},
+  channel_id LowCardinality(${T}) DEFAULT ${head('event.channel.id')},
+  channel_kind LowCardinality(${T}) DEFAULT ${head('event.channel.kind')},
+  account_token Nullable(String) DEFAULT ${head('event.account.token')} CODEC(ZSTD(1)),
+  patient_token ${T} DEFAULT ${head('event.patient.token')} CODEC(ZSTD(1)),`
+}
+
 // `Nullable` everywhere an event may be silent: a missing value is NULL, never '' or 0.
-const TOKENS = ['account', 'patient', 'phone', 'device', 'ip', 'ip_prefix', 'payer', 'seat']
+const MAYBE = 'Nullable(String)'
+const head = headWith(MAYBE)
 
 /**
- * The journal's copy. Rows come and are read by `seq`, which is therefore the key; `event_id` makes it unique even when
- * two journals count alike. The projection is a small second ordering that finds the key of an event id.
+ * The journal's copy, made by the engine from the records' own bytes. Rows come and are read by `seq`, which is therefore the
+ * key; `event_id` makes it unique even when two journals count alike. The projection is a small second ordering that finds
+ * the key of an event id. The constraint refuses a document that the engine cannot read: it would make a row of nothing.
  */
 const EVENTS = `
-  seq UInt64 CODEC(Delta, ZSTD(1)),
-  accepted_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-  occurred_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-  event_id String CODEC(ZSTD(1)),
-  type LowCardinality(String),
-  order_id Nullable(String) CODEC(ZSTD(1)),
-  hospital_id LowCardinality(Nullable(String)),
-  schedule_id Nullable(String) CODEC(ZSTD(1)),
-  slot_id Nullable(String) CODEC(ZSTD(1)),
-  doctor_id LowCardinality(Nullable(String)),
-  department_id LowCardinality(Nullable(String)),
-  channel_id LowCardinality(Nullable(String)),
-  channel_kind LowCardinality(Nullable(String)),
-${TOKENS.map((t) => `  ${t}_token Nullable(String) CODEC(ZSTD(1)),`).join('\n')}
-  body_hash String CODEC(ZSTD(1)),
-  event String CODEC(ZSTD(1)),
+  head String EPHEMERAL,${place(MAYBE)}
+  accepted_at DateTime64(3, 'UTC') DEFAULT ${instant(head('acceptedAt'))} CODEC(Delta, ZSTD(1)),
+  type LowCardinality(String) DEFAULT ${head('event.type')},
+  phone_token Nullable(String) DEFAULT ${head('event.patient.phone.token')} CODEC(ZSTD(1)),
+  device_token Nullable(String) DEFAULT ${head('event.device.token')} CODEC(ZSTD(1)),
+  ip_token Nullable(String) DEFAULT ${head('event.network.ipToken')} CODEC(ZSTD(1)),
+  ip_prefix_token Nullable(String) DEFAULT ${head('event.network.prefixToken')} CODEC(ZSTD(1)),
+  payer_token Nullable(String) DEFAULT ${head('event.payer.token')} CODEC(ZSTD(1)),
+  seat_token Nullable(String) DEFAULT ${head('event.operator.seatToken')} CODEC(ZSTD(1)),
+  body_hash String DEFAULT ${head('bodyHash')} CODEC(ZSTD(1)),
+  event String DEFAULT JSONExtractRaw(head, 'event') CODEC(ZSTD(1)),
+  CONSTRAINT was_read CHECK event_id != '',
   PROJECTION by_event_id (SELECT event_id, accepted_at, seq ORDER BY event_id)`
 
 /** Members of `review.features` by name, each as its JSON text. */
@@ -117,41 +135,30 @@ const RAW_FEATURES = `CAST(JSONExtractKeysAndValuesRaw(ifNull(review, ''), 'feat
  * `review` when asked for: kept as maps they would double both the bytes and the time of an insert.
  */
 const DECISIONS = `
-  seq UInt64 CODEC(Delta, ZSTD(1)),
-  event_id String CODEC(ZSTD(1)),
-  decision_id String CODEC(ZSTD(1)),
-  order_id String CODEC(ZSTD(1)),
-  hospital_id LowCardinality(String),
-  schedule_id String CODEC(ZSTD(1)),
-  slot_id Nullable(String) CODEC(ZSTD(1)),
-  doctor_id LowCardinality(Nullable(String)),
-  department_id LowCardinality(Nullable(String)),
-  channel_id LowCardinality(String),
-  channel_kind LowCardinality(String),
-  account_token Nullable(String) CODEC(ZSTD(1)),
-  patient_token String CODEC(ZSTD(1)),
-  decided_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-  occurred_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-  outcome LowCardinality(String),
-  basis LowCardinality(String),
-  score Nullable(Float64),
-  reason_codes Array(LowCardinality(String)),
-  hold_id Nullable(String) CODEC(ZSTD(1)),
-  would_be LowCardinality(Nullable(String)),
-  would_be_basis LowCardinality(Nullable(String)),
-  would_be_reason_codes Array(LowCardinality(String)),
-  enforcement LowCardinality(Nullable(String)),
-  rule_score Nullable(Float64),
-  rule_ids Array(LowCardinality(String)),
-  shadow_rule_ids Array(LowCardinality(String)),
-  rule_errors Array(LowCardinality(String)),
-  rules_version LowCardinality(String),
-  model_version LowCardinality(Nullable(String)),
-  policy_version LowCardinality(String),
-  degraded Array(LowCardinality(String)),
-  saturated Array(LowCardinality(String)),
+  head String EPHEMERAL,${place('String')}
+  decision_id String DEFAULT ${decision('decision_id')} CODEC(ZSTD(1)),
+  decided_at DateTime64(3, 'UTC') DEFAULT ${instant(epochMs(decision('decided_at')))} CODEC(Delta, ZSTD(1)),
+  outcome LowCardinality(String) DEFAULT ${decision('outcome')},
+  basis LowCardinality(String) DEFAULT ${decision('basis')},
+  score Nullable(Float64) DEFAULT ${decision('score')},
+  reason_codes Array(LowCardinality(String)) DEFAULT ${decision('reasons.code')},
+  hold_id Nullable(String) DEFAULT ${decision('hold.hold_id')} CODEC(ZSTD(1)),
+  would_be LowCardinality(Nullable(String)) DEFAULT ${review('would_be.outcome')},
+  would_be_basis LowCardinality(Nullable(String)) DEFAULT ${review('would_be.basis')},
+  would_be_reason_codes Array(LowCardinality(String)) DEFAULT ${review('would_be.reasons.code')},
+  enforcement LowCardinality(Nullable(String)) DEFAULT ${review('enforcement')},
+  rule_score Nullable(Float64) DEFAULT ${review('rule_score')},
+  rule_ids Array(LowCardinality(String)) DEFAULT ${review('rule_hits.rule')},
+  shadow_rule_ids Array(LowCardinality(String)) DEFAULT ${review('shadow_hits.rule')},
+  rule_errors Array(LowCardinality(String)) DEFAULT ${review('rule_errors')},
+  rules_version LowCardinality(String) DEFAULT ${decision('versions.rules')},
+  model_version LowCardinality(Nullable(String)) DEFAULT ${decision('versions.model')},
+  policy_version LowCardinality(String) DEFAULT ${decision('versions.policy')},
+  degraded Array(LowCardinality(String)) DEFAULT ${decision('degraded')},
+  saturated Array(LowCardinality(String)) DEFAULT ${review('saturated')},
   decision String CODEC(ZSTD(1)),
   review Nullable(String) CODEC(ZSTD(1)),
+  CONSTRAINT was_read CHECK event_id != '' AND decision_id != '',
   features Map(LowCardinality(String), Float64) ALIAS mapApply((name, json) -> (name, multiIf(json = 'true', 1, json = 'false', 0, toFloat64(json))),
     mapFilter((name, json) -> NOT startsWith(json, '"') AND json != 'null', ${RAW_FEATURES}))
     COMMENT 'numbers, and booleans as 0 or 1; a missing feature has no key',

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { mkdir, open, stat, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { Recorded } from '../../ports/history-store.js'
+import { readReviewLater, type Recorded } from '../../domain/record.js'
 import type { Journal } from '../../ports/journal.js'
 import { syncDirectory } from './durable-file.js'
 import { IdIndex } from './id-index.js'
@@ -79,7 +79,7 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
     const offsets = segment.offsets as number[]
     let bytes = segment.bytes
     for (const { frame } of group) { offsets.push(bytes); bytes += frame.length }
-    await handle?.appendFile(Buffer.concat(group.map((w) => w.frame)))
+    if (handle) await writeAll(handle, group.map((w) => w.frame))
     segment.bytes = bytes
   }
 
@@ -161,7 +161,9 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
       const record: Recorded = { seq: next++, ...entry }
       ids.add(record.seq, record.event.eventId)
       tail[record.seq % tailRecords] = record
-      const durable = new Promise<void>((resolve, reject) => { waiting.push({ frame: encodeFrame(record), seq: record.seq, settle: { resolve, reject } }) })
+      const frame = encodeFrame(record)
+      if (record.review && record.lines) readReviewLater(record, record.lines)
+      const durable = new Promise<void>((resolve, reject) => { waiting.push({ frame, seq: record.seq, settle: { resolve, reject } }) })
       inFlight.set(record.seq, durable)
       durable.catch(() => undefined) // the caller awaits it; a rejection must not be unhandled when nobody does
       writing ??= flush()
@@ -197,6 +199,19 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
       await handle?.close()
       handle = undefined
     },
+  }
+}
+
+/** As many buffers as one call to the system takes. */
+const BUFFERS_PER_WRITE = 1_000
+
+/** Without copying the buffers into one first; a write that came out short (a full disk, a signal) is carried on. */
+async function writeAll(file: FileHandle, frames: readonly Buffer[]): Promise<void> {
+  for (let i = 0; i < frames.length; i += BUFFERS_PER_WRITE) {
+    const some = frames.slice(i, i + BUFFERS_PER_WRITE)
+    const { bytesWritten } = await file.writev(some)
+    const rest = some.reduce((sum, frame) => sum + frame.length, 0) - bytesWritten
+    if (rest > 0) await file.appendFile(Buffer.concat(some).subarray(bytesWritten))
   }
 }
 

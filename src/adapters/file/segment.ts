@@ -1,48 +1,33 @@
 import { crc32 } from 'node:zlib'
-import { reviewText } from '../../domain/decision.js'
-import type { Recorded } from '../../ports/history-store.js'
+import { readRecord, readRecordHead, writeRecord, type Recorded } from '../../domain/record.js'
 
 /**
- * One record in a journal file: length and CRC-32 of the payload (little-endian), then the payload, three lines of JSON:
- * the record's head with its event, the decision's exact bytes (or nothing), the review (or nothing).
+ * One record in a journal file: length and CRC-32 of the payload (little-endian), then the payload: the record's lines.
  */
 const FRAME_HEAD = 8
-const NEW_LINE = 10
 /** How every payload begins: what a search for whole records in damaged bytes looks for. */
 const PAYLOAD_START = '{"seq":'
 
-export function encodeFrame({ seq, decision, review, ...head }: Recorded): Buffer {
-  const payload = Buffer.from(`${JSON.stringify({ seq, ...head })}\n${decision ?? ''}\n${review ? reviewText(review) : ''}`)
-  const frame = Buffer.allocUnsafe(FRAME_HEAD + payload.length)
+/** `record.lines` is set to the frame's payload. */
+export function encodeFrame(record: Recorded): Buffer {
+  const frame = writeRecord(record, FRAME_HEAD)
+  const payload = frame.subarray(FRAME_HEAD)
   frame.writeUInt32LE(payload.length, 0)
   frame.writeUInt32LE(crc32(payload), 4)
-  payload.copy(frame, FRAME_HEAD)
+  record.lines = payload
   return frame
 }
 
 /** The record that starts at `at`, and where the next one does. Undefined when it is torn or damaged. */
 export function decodeFrame(bytes: Buffer, at: number): { record: Recorded; next: number } | undefined {
   const payload = payloadAt(bytes, at)
-  if (!payload) return undefined
-  const [head, decision, review] = payload.toString('utf8').split('\n')
-  const record = JSON.parse(head ?? '') as Recorded
-  if (decision) record.decision = decision
-  if (review) readLater(record, review)
-  return { record, next: at + FRAME_HEAD + payload.length }
-}
-
-/** Most who read a record, a rebuild above all, never look at its review, and parsing it takes ten times as long as the rest. */
-function readLater(record: Recorded, review: string): void {
-  let parsed: Recorded['review']
-  Object.defineProperty(record, 'review', { enumerable: true, configurable: true, get: () => (parsed ??= JSON.parse(review) as NonNullable<Recorded['review']>) })
+  return payload && { record: readRecord(payload), next: at + FRAME_HEAD + payload.length }
 }
 
 /** Position and event id of the record at `at`, without the cost of its decision and review. Undefined when torn or damaged. */
 export function decodeHead(bytes: Buffer, at: number): { seq: number; eventId: string; next: number } | undefined {
   const payload = payloadAt(bytes, at)
-  if (!payload) return undefined
-  const { seq, event } = JSON.parse(payload.toString('utf8', 0, payload.indexOf(NEW_LINE))) as Recorded
-  return { seq, eventId: event.eventId, next: at + FRAME_HEAD + payload.length }
+  return payload && { ...readRecordHead(payload), next: at + FRAME_HEAD + payload.length }
 }
 
 /** Whether a whole record stands anywhere from `at` on: then what is before it was damaged, not torn off by a crash. */

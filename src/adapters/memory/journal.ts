@@ -1,4 +1,4 @@
-import type { Recorded } from '../../ports/history-store.js'
+import type { Recorded } from '../../domain/record.js'
 import type { Journal } from '../../ports/journal.js'
 
 /**

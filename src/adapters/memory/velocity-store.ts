@@ -62,12 +62,14 @@ export class MemoryVelocityStore implements VelocityStore {
   private trip(writes: readonly LogWrite[]): PackedLog[] {
     const logs: PackedLog[] = []
     const addresses = this.addresses
-    for (const [i, write] of writes.entries()) {
-      if (write.put) addresses[i] = this.put(write, write.put, write.was)
-      else if (write.drop) addresses[i] = this.drop(write, write.drop)
-      else addresses[i] = this.index.find(write.kind, write.hi, write.lo)
+    let i = 0
+    for (const write of writes) {
+      if (write.put) addresses[i++] = this.put(write, write.put, write.was)
+      else if (write.drop) addresses[i++] = this.drop(write, write.drop)
+      else addresses[i++] = this.index.find(write.kind, write.hi, write.lo)
     }
-    for (const [i, write] of writes.entries()) logs.push(this.read(write, addresses[i] ?? 0))
+    i = 0
+    for (const write of writes) logs.push(this.read(write, addresses[i++] ?? 0))
     return logs
   }
 
@@ -156,7 +158,7 @@ export class MemoryVelocityStore implements VelocityStore {
     const bigger = this.arena.allocate(this.arena.blockAt(address), wanted, this.isFull)
     const source = this.arena.page(address), from = this.arena.offset(address) + BLOCK_HEAD
     const target = this.arena.page(bigger), to = this.arena.offset(bigger) + BLOCK_HEAD
-    target.set(source.subarray(from, from + used), to)
+    for (let i = 0; i < used; i++) target[to + i] = wordAt(source, from + i)
     target[to - 1] = used
     this.moveSpills(address, bigger)
     this.index.set(bigger)

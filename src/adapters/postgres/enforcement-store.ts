@@ -124,6 +124,8 @@ async function cancel(client: PoolClient, cancellations: readonly Cancellation[]
 
 /** What PostgreSQL adds to the port. */
 export interface PostgresEnforcementStore extends EnforcementStore {
+  /** `apply` as part of the caller's transaction. */
+  applyWithin(client: PoolClient, effects: Parameters<EnforcementStore['apply']>[0]): Promise<void>
   /**
    * Forgets at most `limit` holds that ended before `before` (epoch milliseconds) and reached every sink; returns how many.
    * Keep them longer than a replay may reach back (30 days): a forgotten hold that is applied again would be active again.
@@ -146,15 +148,20 @@ export function createEnforcementStore(pool: Pool, sinks: readonly OutboxSink[] 
   const find = async (client: Pool | PoolClient, holdId: string): Promise<HoldRow | undefined> =>
     (await client.query<HoldRow>({ name: 'holds-get', text: 'SELECT * FROM holds WHERE hold_id = $1', values: [holdId] })).rows[0]
 
+  const applyWithin: PostgresEnforcementStore['applyWithin'] = async (client, { holds, cancellations }) => {
+    if (holds.length > 0) await insert(client, holds)
+    if (cancellations.length > 0) await announce(client, await cancel(client, cancellations))
+  }
+
   return {
-    async apply({ holds, cancellations }) {
+    async apply(effects) {
+      const { holds, cancellations } = effects
       // A single statement is a transaction of its own: two round trips fewer for what is nearly every batch.
       if (cancellations.length === 0) return holds.length === 0 ? undefined : insert(pool, holds)
-      await inTransaction(pool, async (client) => {
-        if (holds.length > 0) await insert(client, holds)
-        await announce(client, await cancel(client, cancellations))
-      })
+      await inTransaction(pool, (client) => applyWithin(client, effects))
     },
+
+    applyWithin,
 
     async resolve(holdId, to, by, reason, at) {
       return inTransaction(pool, async (client): Promise<ResolveResult> => {

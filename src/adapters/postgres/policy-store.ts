@@ -25,6 +25,9 @@ export function createPolicyStore(pool: Pool): PolicyStore {
     async all() {
       return (await pool.query<PolicyRow>('SELECT * FROM policies ORDER BY hospital_id')).rows.map(toPolicy)
     },
+    async changes() {
+      return Number((await pool.query<{ changes: string }>('SELECT coalesce(sum(revision), 0) AS changes FROM policies')).rows[0]?.changes ?? 0)
+    },
     async get(hospitalId) {
       const { rows: [row] } = await pool.query<PolicyRow>('SELECT * FROM policies WHERE hospital_id = $1', [hospitalId])
       return row === undefined ? undefined : toPolicy(row)

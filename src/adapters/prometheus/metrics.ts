@@ -7,8 +7,13 @@ export interface Gauges {
   enforcedSeq: number
   historySeq: number
   publishedSeq: number
-  velocityEntities: number
-  velocityBytes: number
+  /** Of counters in this process; undefined when they are in Redis. */
+  velocityEntities: number | undefined
+  velocityBytes: number | undefined
+  /** What they may take at most; 0 or undefined: no limit that is known. */
+  velocityMaxBytes: number | undefined
+  /** Work that one process at a time does, and whether it is this one. */
+  leads: Readonly<Record<string, boolean>>
   velocityIncomplete: boolean
   streamLag: number | undefined
 }
@@ -48,17 +53,21 @@ export function createMetrics(read: () => Promise<Gauges>) {
     gauge('enforcement_lag', 'Durable events whose holds are not yet in PostgreSQL. Sustained: PostgreSQL is slow or away.', (g) => g.journalDurableSeq - g.enforcedSeq),
     gauge('history_lag', 'Events not yet in ClickHouse. Growing: ClickHouse is slow or away; reports and reviews lag, decisions do not.', (g) => g.enforcedSeq - g.historySeq),
     gauge('publish_lag', 'Events whose decision is not yet on booking-decisions. Growing: Kafka is slow or away.', (g) => g.enforcedSeq - g.publishedSeq),
-    gauge('velocity_entities', 'Entities with velocity state.', (g) => g.velocityEntities),
-    gauge('velocity_bytes', 'Memory of the velocity state. Near the cap: old entities are dropped before their time.', (g) => g.velocityBytes),
-    gauge('velocity_incomplete', '1 when state was dropped before its time: decisions carry degraded velocity. Give the process more memory.', (g) => (g.velocityIncomplete ? 1 : 0)),
+    gauge('velocity_entities', 'Entities with velocity state in this process.', (g) => g.velocityEntities),
+    gauge('velocity_bytes', 'Memory of the velocity state: of this process, or of the fullest Redis node. Near the cap: old entities are dropped before their time; a full Redis takes nothing more, and decisions are degraded.', (g) => g.velocityBytes),
+    gauge('velocity_max_bytes', 'Cap of zhenhao_velocity_bytes (maxmemory of Redis); absent or 0 without one.', (g) => g.velocityMaxBytes),
+    gauge('velocity_incomplete', '1 when state was dropped before its time: or counters in Redis are away or being filled: decisions carry degraded velocity. Alone: give the process more memory. Over Redis and for minutes: look at Redis.', (g) => (g.velocityIncomplete ? 1 : 0)),
     gauge('stream_lag', 'Messages on booking-events not yet read. Growing: add stream processes.', (g) => g.streamLag),
   ]
+
+  const leads = new Gauge({ name: 'zhenhao_leads', help: 'Work that one process at a time does (outgoing: publishes decisions, writes history, ends holds; counters: keeps them whole), 1 in the process that does it. No process with 1 for a minute: nobody does it; look at PostgreSQL.', labelNames: ['work'], registers })
 
   return {
     decisions, events, turnedAway, ruleHits, ruleErrors, degraded, holdsExpired, holdsDelivered, holdsFailed, deadLetters, streamRetries, streamBatches, http, storeRetries,
     async text(): Promise<{ contentType: string; body: string }> {
       const now = await read()
       for (const set of gauges) set(now)
+      for (const [work, leading] of Object.entries(now.leads)) leads.set({ work }, leading ? 1 : 0)
       return { contentType: registry.contentType, body: await registry.metrics() }
     },
   }

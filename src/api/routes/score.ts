@@ -35,7 +35,8 @@ export function scoreRoutes(route: Route, { engine, limits }: Pick<ApiDeps, 'eng
     },
     handler: async (request, reply) => {
       if (!doors.score.enter()) return sendProblem(reply, 'overloaded', undefined, SHED_RETRY_MS)
-      const result = await process({ body: bodyOf(request.body), requestOnly: true })
+      const { traceparent } = request.headers
+      const result = await process({ body: bodyOf(request.body), requestOnly: true, ...(typeof traceparent === 'string' ? { traceparent } : {}) })
       switch (result.kind) {
         case 'decided': return reply.type(JSON_TYPE).send(result.bytes)
         case 'overloaded': return sendProblem(reply, 'overloaded', undefined, result.retryAfterMs)

@@ -1,8 +1,6 @@
-import { readdirSync, renameSync } from 'node:fs'
-import { join } from 'node:path'
-import { median, type BenchOptions, type RowResult } from '../figures.js'
+import { median, sumTallies, type BenchOptions, type RowResult } from '../figures.js'
 import { scratchDir, startFastify, startLoad, startProduct, type Measured } from '../processes.js'
-import { topSelfTimes } from '../profile.js'
+import { profileNotes, profilingOptions } from '../profile.js'
 
 const CONNECTIONS = 64
 /** Requests of the first round, a second; later rounds bring as many as the one before could answer. */
@@ -11,8 +9,7 @@ const FIRST_PER_SECOND = { bare: 12_000, product: 2_500 }
 /** `POST /v1/score`, everything embedded, against bare Fastify: round about, so that a slow minute of the machine hits both. */
 export async function run(options: BenchOptions): Promise<RowResult> {
   const dir = scratchDir()
-  const profiling = options.profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileDir}`, '--cpu-prof-name=api.new.cpuprofile']
-  const [bare, product] = await Promise.all([startFastify(), startProduct(dir.path, profiling)])
+  const [bare, product] = await Promise.all([startFastify(), startProduct(dir.path, profilingOptions(options, 'api'))])
   const load = startLoad((url) => (url === bare.url ? bare.pid : product.pid))
   const perSecond = { ...FIRST_PER_SECOND }
   // A whole release minute each time, its gangs and its crowd, in about `seconds`: one cut short would be all gangs.
@@ -54,24 +51,11 @@ function resultOf(rounds: readonly { bare: Measured; product: Measured }[], opti
       compared('CPU of a request, all threads with history', 'us', (m) => m.cpuUs.all),
       compared('load generator', '% of a core', (m) => 100 * m.cpuShare),
     ],
-    outcomes: sum(rounds.map((r) => r.product.outcomes)),
+    outcomes: sumTallies(rounds.map((r) => r.product.outcomes)),
     notes: [
-      `statuses: ${JSON.stringify(sum(rounds.map((r) => r.product.statuses)))}`,
+      `statuses: ${JSON.stringify(sumTallies(rounds.map((r) => r.product.statuses)))}`,
       `rounds: ${rounds.map((r) => `${Math.round(rate(r.product))}/s at ${Math.round(r.product.cpuUs.main)} us against ${Math.round(rate(r.bare))}/s at ${Math.round(r.bare.cpuUs.main)} us`).join('; ')}`,
-      ...profileOf(options),
+      ...profileNotes(options, 'api'),
     ],
   }
-}
-
-function profileOf({ profileDir }: BenchOptions): string[] {
-  if (profileDir === undefined || !readdirSync(profileDir).includes('api.new.cpuprofile')) return []
-  const path = join(profileDir, 'api.cpuprofile')
-  renameSync(join(profileDir, 'api.new.cpuprofile'), path)
-  return [`profile: ${path}`, ...topSelfTimes(path, 40)]
-}
-
-function sum(tallies: readonly Record<string, number>[]): Record<string, number> {
-  const total: Record<string, number> = {}
-  for (const tally of tallies) for (const [name, n] of Object.entries(tally)) total[name] = (total[name] ?? 0) + n
-  return total
 }

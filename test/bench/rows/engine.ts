@@ -7,6 +7,7 @@ import { isBookingRequest, type BookingEvent, type BookingRequest } from '../../
 import { loadRulebook } from '../../../src/main/rules.js'
 import type { Engine } from '../../../src/pipeline/engine.js'
 import { createEngine } from '../../../src/pipeline/process-event.js'
+import { createRecorder } from '../../../src/pipeline/recorder.js'
 import { decode } from '../../../src/scoring/decode.js'
 import { assembleFeatures } from '../../../src/scoring/features.js'
 import { observe, type Observed } from '../../../src/scoring/observe.js'
@@ -29,7 +30,7 @@ export async function createBed(): Promise<Bed> {
   const tokeniser = await createTokeniser(randomBytes(32))
   const velocity = new MemoryVelocityStore({ layout: layoutOf(rulebook.plan) })
   const engine = createEngine({
-    tokeniser, timeZone: ZONE, velocity: () => velocity, journal: createMemoryJournal(), rulebook: () => rulebook, decidedAt: (event) => event.occurredAt,
+    tokeniser, timeZone: ZONE, velocity: () => velocity, recorder: createRecorder(createMemoryJournal()), rulebook: () => rulebook, decidedAt: (event) => event.occurredAt,
   })
   return { engine, rulebook, tokeniser, velocity }
 }
@@ -158,7 +159,7 @@ function scoreAll(rulebook: Rulebook, velocity: MemoryVelocityStore, wire: reado
     const event = toBookingEvent(decoded.input, tokeniser, ZONE)
     if (!isBookingRequest(event)) { velocity.run(countEvent(rulebook, event)); continue }
     const before = cpuUs()
-    results.push(velocity.run(scoreRequest(rulebook, event, event.occurredAt, [])))
+    results.push(velocity.run(scoreRequest(rulebook, event, { decidedAt: event.occurredAt, degraded: [] })))
     spentUs += cpuUs() - before
   }
   return { results, us: spentUs / results.length }

@@ -37,7 +37,7 @@ function remember(beds: readonly Bed[], day: number, bookings: number): void {
     if (!decoded.ok) throw new Error('the bench made a bad event')
     for (const { tokeniser, velocity, rulebook } of beds) {
       const event = toBookingEvent(decoded.input, tokeniser, 'Asia/Shanghai')
-      if (isBookingRequest(event)) velocity.run(scoreRequest(rulebook, event, event.occurredAt, []))
+      if (isBookingRequest(event)) velocity.run(scoreRequest(rulebook, event, { decidedAt: event.occurredAt, degraded: [] }))
       else velocity.run(countEvent(rulebook, event))
     }
   }

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Decision, Review } from '../../../src/domain/decision.js'
 import type { BookingEvent } from '../../../src/domain/event.js'
-import type { HistoryStore, Recorded } from '../../../src/ports/history-store.js'
+import { readRecord, writeRecord, type Recorded } from '../../../src/domain/record.js'
+import type { HistoryStore } from '../../../src/ports/history-store.js'
 
 export interface HistoryFixture {
   /** A store on a database of its own, or on one that another store has open. */
@@ -80,6 +81,15 @@ export function describeHistoryStore(name: string, start: () => Promise<HistoryF
       const recorded = aRequest(1)
       await store.insert('t', [recorded])
       expect(await store.find('e-1')).toEqual(recorded)
+    })
+
+    it('finds the same of a record that comes as the journal wrote it', async () => {
+      const store = await open()
+      const { review, ...withoutReview } = aRequest(2)
+      expect(review).toBeDefined()
+      const records = [aRequest(1), withoutReview, aConfirmation(3), aRequest(4, { event: { eventId: `'\\N"\\\\` } })]
+      await store.insert('t', records.map((record) => readRecord(writeRecord(record))))
+      expect(await readAll(store)).toEqual(records)
     })
 
     it('does not find what was never recorded', async () => {
@@ -166,8 +176,9 @@ export function describeHistoryStore(name: string, start: () => Promise<HistoryF
       const [past, future] = [aConfirmation(1), aConfirmation(2)]
       past.event.occurredAt = Date.UTC(1700, 0, 1)
       future.event.occurredAt = Date.UTC(9999, 0, 1)
-      await store.insert('t', [past, future])
-      expect(await readAll(store)).toEqual([past, future])
+      const decided = ['1700-01-01T00:00:00.412+08:00', '9999-01-01T00:00:00.412+08:00'].map((decided_at, i) => aRequest(i + 3, { decision: { decided_at } }))
+      await store.insert('t', [past, future, ...decided])
+      expect(await readAll(store)).toEqual([past, future, ...decided])
     })
 
     it('stores ten thousand at once and reads them back in chunks', async () => {

@@ -1,12 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Recorded } from '../../../src/ports/history-store.js'
+import type { Recorded } from '../../../src/domain/record.js'
 import type { Journal } from '../../../src/ports/journal.js'
-import { anEntry, range, type Entry } from '../../support/journal-entries.js'
+import { anEntry, bare, range, type Entry } from '../../support/journal-entries.js'
 
-export async function readAll(journal: Journal, fromSeq = journal.firstSeq, toSeq?: number): Promise<Recorded[]> {
+export type JournalReader = Pick<Journal, 'read' | 'firstSeq'>
+
+/** All records, without their bytes. */
+export async function readAll(journal: JournalReader, fromSeq = journal.firstSeq, toSeq?: number): Promise<Recorded[]> {
   const records: Recorded[] = []
-  for await (const chunk of journal.read(fromSeq, toSeq)) records.push(...chunk)
+  for await (const chunk of journal.read(fromSeq, toSeq)) records.push(...chunk.map(bare))
   return records
 }
 
@@ -17,7 +20,27 @@ export const appendAll = async (journal: Journal, entries: readonly Entry[]): Pr
   return appended.map(({ seq }) => seq)
 }
 
-/** What every journal does. `open` gives a fresh, empty one each time. */
+/** What every reader of a journal can rely on. `open` gives a fresh, empty one each time; `fill` resolves once its entries are durable and seen. */
+export function readingSuite(open: () => Promise<{ reader: JournalReader; fill: (entries: readonly Entry[]) => Promise<unknown> }>): void {
+  describe('reading', () => {
+    it('gives back what was appended, the decision byte for byte', async () => {
+      const { reader, fill } = await open()
+      const entries = range(1, 9).map((n) => anEntry(n))
+      await fill(entries)
+      expect(await readAll(reader)).toEqual(entries.map((entry, i) => ({ seq: i + 1, ...entry })))
+    })
+
+    it('takes both ends in, and gives nothing beyond what is durable', async () => {
+      const { reader, fill } = await open()
+      await fill(range(1, 9).map((n) => anEntry(n)))
+      expect((await readAll(reader, 3, 5)).map((r) => r.seq)).toEqual([3, 4, 5])
+      expect((await readAll(reader, 9, 99)).map((r) => r.seq)).toEqual([9])
+      expect(await readAll(reader, 10)).toEqual([])
+    })
+  })
+}
+
+/** What every journal of one process does. `open` gives a fresh, empty one each time. */
 export function journalSuite(open: () => Promise<Journal>): void {
   describe('appending', () => {
     it('hands out positions from 1 without gaps, in call order', async () => {
@@ -52,7 +75,7 @@ export function journalSuite(open: () => Promise<Journal>): void {
       const { seq } = journal.append(anEntry(3))
       const found = journal.find('e-3')
       expect(found).toBeDefined()
-      expect(await found).toEqual({ seq, ...anEntry(3) })
+      expect(bare(await found)).toEqual({ seq, ...anEntry(3) })
       expect(journal.durableSeq).toBe(1)
     })
 
@@ -69,21 +92,9 @@ export function journalSuite(open: () => Promise<Journal>): void {
     })
   })
 
-  describe('reading', () => {
-    it('gives back what was appended, the decision byte for byte', async () => {
-      const journal = await open()
-      const entries = range(1, 9).map((n) => anEntry(n))
-      await appendAll(journal, entries)
-      expect(await readAll(journal)).toEqual(entries.map((entry, i) => ({ seq: i + 1, ...entry })))
-    })
-
-    it('takes both ends in, and gives nothing beyond what is durable', async () => {
-      const journal = await open()
-      await appendAll(journal, range(1, 9).map((n) => anEntry(n)))
-      expect((await readAll(journal, 3, 5)).map((r) => r.seq)).toEqual([3, 4, 5])
-      expect((await readAll(journal, 9, 99)).map((r) => r.seq)).toEqual([9])
-      expect(await readAll(journal, 10)).toEqual([])
-    })
+  readingSuite(async () => {
+    const journal = await open()
+    return { reader: journal, fill: (entries) => appendAll(journal, entries) }
   })
 
   it('is a plain list with an index, whatever comes in whatever bursts', async () => {
@@ -97,7 +108,7 @@ export function journalSuite(open: () => Promise<Journal>): void {
       }
       expect(await readAll(journal)).toEqual(list)
       expect(await readAll(journal, from + 1)).toEqual(list.slice(from))
-      for (const n of range(0, 12)) expect(await journal.find(`e-${n}`)).toEqual(list.findLast((r) => r.event.eventId === `e-${n}`))
+      for (const n of range(0, 12)) expect(bare(await journal.find(`e-${n}`))).toEqual(list.findLast((r) => r.event.eventId === `e-${n}`))
       await journal.close()
     }), { numRuns: 40 })
   })

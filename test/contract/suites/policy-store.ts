@@ -37,6 +37,18 @@ export function policyStoreSuite(fixture: () => Promise<PolicyFixture>): void {
     expect(await audited()).toHaveLength(2)
   })
 
+  it('names another number after every change, and the same while nothing changes', async () => {
+    const { store } = await fixture()
+    const numbers = [await store.changes()]
+    for (const [hospitalId, revision] of [['h-1', undefined], ['h-1', 1], ['h-2', undefined], ['h-1', 2]] as const) {
+      await store.put(hospitalId, {}, 'lea', 1, revision)
+      numbers.push(await store.changes())
+    }
+    expect(new Set(numbers).size).toBe(5)
+    expect(await store.put('h-1', {}, 'lea', 1, 1)).toBeUndefined()
+    expect(await store.changes()).toBe(numbers.at(-1))
+  })
+
   it('audits every change that took place and none that did not', async () => {
     const { store, audited } = await fixture()
     await store.put('h-1', { enforcement: 'enforce' }, 'lea', 5)

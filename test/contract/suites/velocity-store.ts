@@ -5,11 +5,13 @@ import type { FeatureValue } from '../../../src/domain/decision.js'
 import { isBookingRequest, type BookingEvent } from '../../../src/domain/event.js'
 import type { LogLayout } from '../../../src/domain/packed-log.js'
 import type { VelocityStore } from '../../../src/ports/velocity-store.js'
+import { createCatalogue } from '../../../src/scoring/catalogue.js'
 import { parseCounters, type CounterSpec } from '../../../src/scoring/counters.js'
 import { assembleFeatures } from '../../../src/scoring/features.js'
 import { observe } from '../../../src/scoring/observe.js'
 import { layoutOf, planVelocity, type VelocityPlan } from '../../../src/scoring/plan.js'
 import { LONG_TIMES_MS, SHORT_TIMES_MS, START_MS, streams, tokenOf } from '../../support/event-streams.js'
+import { named } from '../../support/features.js'
 import { recount } from '../../support/naive-recount.js'
 
 export const SHIPPED = parseCounters('rules/counters.yaml', readFileSync('rules/counters.yaml', 'utf8')).counters
@@ -54,7 +56,7 @@ export async function feed(store: VelocityStore, plan: VelocityPlan, counters: r
   const observed = await store.run(observe(plan, event))
   if (!isBookingRequest(event) || !observed) return undefined
   const names = new Set(counters.map((c) => c.feature))
-  return Object.fromEntries(Object.entries(assembleFeatures(event, observed)).filter(([name]) => isVelocity(name, names)))
+  return Object.fromEntries(Object.entries(named(assembleFeatures(event, observed), createCatalogue(counters))).filter(([name]) => isVelocity(name, names)))
 }
 
 /** Sums of squares leave a trace of rounding; everything else is equal to the last bit. */

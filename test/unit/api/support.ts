@@ -7,7 +7,7 @@ import { actionOf, type HoldState } from '../../../src/domain/hold.js'
 import type { Policy, StoredPolicy } from '../../../src/domain/policy.js'
 import type { Engine, Processed, Raw } from '../../../src/pipeline/engine.js'
 import type { AuditEntry } from '../../../src/ports/access-store.js'
-import type { Recorded } from '../../../src/ports/history-store.js'
+import type { Recorded } from '../../../src/domain/record.js'
 import { buildApp, REDACTED } from '../../../src/api/app.js'
 import { DEFAULT_LIMITS, type ApiDeps, type Limits } from '../../../src/api/deps.js'
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { Effects } from '../../../src/pipeline/effects.js'
 import { createEnforcer, type Enforcer } from '../../../src/pipeline/enforcer.js'
 import type { EnforcementStore } from '../../../src/ports/enforcement-store.js'
+import type { Effects } from '../../../src/ports/recorder.js'
 
 const hold = (id: string): Effects => ({
   holds: [{ holdId: id, eventId: `e-${id}`, orderId: `o-${id}`, hospitalId: 'h', scheduleId: 's', placedAt: 0, expiresAt: 1, onExpiry: 'confirm' }], cancellations: [],
@@ -27,7 +27,7 @@ function bench(apply: () => Promise<void> = () => Promise.resolve()): Bench {
   const retries: number[] = []
   const enforcer = createEnforcer({
     store: { apply: async (batch) => { await apply(); batches.push(batch) } }, durableSeq: () => journal.durableSeq,
-    backOff: () => new Promise(setImmediate), onRetry: (_, attempt) => { retries.push(attempt) }, onProgress: () => undefined,
+    backOff: () => new Promise(setImmediate), onRetry: (_, attempt) => { retries.push(attempt) },
   })
   return { enforcer, batches, journal, retries }
 }

@@ -3,9 +3,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openFileJournal } from '../../../src/adapters/file/journal.js'
-import type { Effects } from '../../../src/pipeline/effects.js'
+import { MemoryVelocityStore } from '../../../src/adapters/memory/velocity-store.js'
+import type { Decision } from '../../../src/domain/decision.js'
+import type { Exchange, LogWrite } from '../../../src/domain/packed-log.js'
+import type { PolicyPatch } from '../../../src/domain/policy.js'
 import type { Processed } from '../../../src/pipeline/engine.js'
 import { replayLines } from '../../../src/pipeline/replay.js'
+import type { Effects } from '../../../src/ports/recorder.js'
+import type { VelocityStore } from '../../../src/ports/velocity-store.js'
+import { INDEX } from '../../../src/scoring/catalogue.js'
+import { kindIndex, layoutOf } from '../../../src/scoring/plan.js'
 import type { Rulebook } from '../../../src/scoring/score.js'
 import { morning, MORNING_OUTCOMES, MORNING_OVER_MS, type WireEvent } from '../../fixtures/morning.js'
 import { decidedOf, essence, liveEngine, replayEngine, runAll, shippedRulebook } from '../../support/engine.js'
@@ -245,5 +252,114 @@ describe('a hold', () => {
     const [first, end] = [-2_000, -1_000].map((ms) => new Date(Date.parse(request.occurred_at) + ms).toISOString())
     await runAll(engine, [...before(HELD), { ...request, event_id: 'first', occurred_at: first }, { event_id: 'end', type: 'booking.cancelled', occurred_at: end, order_id: request.order_id }, request])
     expect(applied.flatMap((e) => e.holds).map((h) => h.eventId)).toContain(HELD)
+  })
+})
+
+describe('when the velocity store does not answer', () => {
+  type Fails = (trip: number, writes: readonly LogWrite[]) => boolean
+  /** The memory store behind a line that fails, while `isDown`, on the trips of a conversation (1: the first) that are told. */
+  function failing(fails: Fails) {
+    const inner = new MemoryVelocityStore({ layout: layoutOf(rulebook.plan) })
+    const line = { isDown: true }
+    const velocity: VelocityStore = {
+      incomplete: false, generation: 'g1',
+      async run<T>(exchange: Exchange<T>): Promise<T> {
+        await Promise.resolve()
+        let trips = 0
+        function* cut(): Exchange<T> {
+          for (let step = exchange.next(); ;) {
+            if (step.done === true) return step.value
+            if (fails(++trips, step.value) && line.isDown) throw new Error('the store does not answer')
+            step = exchange.next(yield step.value)
+          }
+        }
+        return inner.run(cut())
+      },
+    }
+    return { velocity, line }
+  }
+  const bookOf = (patch: PolicyPatch): Promise<Rulebook> => shippedRulebook([{ hospitalId: 'h-042', patch, changedBy: 'anna', changedAt: 0, revision: 1 }])
+  const always: Fails = () => true
+  /** Everything from the order's history on comes from counters. */
+  const velocityNames = (): string[] => [...rulebook.catalogue.values()].filter((f) => f.index >= INDEX.order_attempt).map((f) => f.name)
+
+  it.each([1, 2])('a booking is decided all the same, says so, and is recorded as still to be counted (trip %i fails)', async (failAt) => {
+    const { velocity, line } = failing((trip) => trip >= failAt)
+    const faults: unknown[] = []
+    const { engine, journal } = await liveEngine(rulebook, NOW, { velocity: () => velocity, onUncounted: (fault) => { faults.push(fault) } })
+    line.isDown = false
+    await runAll(engine, before(HELD))
+    line.isDown = true
+    const [held] = decidedOf(await runAll(engine, [named(HELD)]))
+    const record = await journal.find(HELD)
+    expect(held?.decision.degraded).toEqual(['velocity'])
+    expect(record).toMatchObject({ uncounted: true })
+    expect(record?.countedIn).toBeUndefined()
+    expect(faults).toEqual([new Error('the store does not answer')])
+    // Missing, never zero: what the counters would have said is not there.
+    const features = record?.review?.features ?? {}
+    for (const name of velocityNames()) expect([name, features[name]]).toEqual([name, undefined])
+    expect(features['lead_h']).toBeTypeOf('number')
+  })
+
+  it('what was counted names what it was counted into, and nothing else', async () => {
+    const { velocity, line } = failing(always)
+    line.isDown = false
+    const { engine, journal } = await liveEngine(rulebook, NOW, { velocity: () => velocity, onUncounted: () => { throw new Error('nothing failed') } })
+    const [first] = decidedOf(await runAll(engine, [named('mo-husband'), named('mo-cancel-giver')]))
+    expect(first?.decision.degraded).toEqual([])
+    for (const id of ['mo-husband', 'mo-cancel-giver']) {
+      const record = await journal.find(id)
+      expect([record?.countedIn, record?.uncounted]).toEqual(['g1', undefined])
+    }
+  })
+
+  it('the name is asked for before the event is counted: what is lost meanwhile is lost under the old one', async () => {
+    const { velocity: inner, line } = failing(always)
+    line.isDown = false
+    let generation = 'g1'
+    const velocity: VelocityStore = { incomplete: false, get generation() { return generation }, run: (exchange) => { generation = 'g2'; return inner.run(exchange) } }
+    const { engine, journal } = await liveEngine(rulebook, NOW, { velocity: () => velocity })
+    await runAll(engine, [named('mo-husband')])
+    expect((await journal.find('mo-husband'))?.countedIn).toBe('g1')
+  })
+
+  it('other events are accepted and recorded as still to be counted', async () => {
+    const { velocity } = failing(always)
+    let faults = 0
+    const { engine, journal } = await liveEngine(rulebook, NOW, { velocity: () => velocity, onUncounted: () => { faults++ } })
+    expect(await runAll(engine, [named('mo-cancel-giver')])).toEqual([{ kind: 'accepted', eventId: 'mo-cancel-giver', duplicate: false }])
+    expect([(await journal.find('mo-cancel-giver'))?.uncounted, faults]).toEqual([true, 1])
+  })
+
+  it('a repeat gets the same bytes, also once the store is back', async () => {
+    const { velocity, line } = failing(always)
+    const { engine, journal } = await liveEngine(rulebook, NOW, { velocity: () => velocity })
+    const [first] = decidedOf(await runAll(engine, [named(HELD)]))
+    line.isDown = false
+    const [second] = decidedOf(await runAll(engine, [named(HELD)]))
+    expect([second?.bytes, second?.duplicate, journal.lastSeq]).toEqual([first?.bytes, true, 1])
+  })
+
+  it('the hospital\'s policy is obeyed: a check, with its reason, or nothing', async () => {
+    const outcomeUnder = async (degradedVelocity: 'challenge' | 'allow'): Promise<Decision | undefined> => {
+      const book = await bookOf({ degradedVelocity })
+      const { engine } = await liveEngine(book, NOW, { velocity: () => failing(always).velocity })
+      return decidedOf(await runAll(engine, [named('mo-husband')]))[0]?.decision
+    }
+    expect(await outcomeUnder('challenge')).toMatchObject({ outcome: 'challenge', degraded: ['velocity'], reasons: [{ code: 'CHECKS_UNAVAILABLE' }] })
+    expect(await outcomeUnder('allow')).toMatchObject({ outcome: 'allow', degraded: ['velocity'] })
+  })
+
+  it('a place in the slow queue that cannot be given out is the policy\'s wait', async () => {
+    const book = await bookOf({ thresholds: { hold: 101, throttle: 0.5, challenge: 0.25 }, throttle: { waitMs: 4_321 } })
+    const { velocity } = failing((_trip, writes) => writes[0]?.kind === kindIndex('queue'))
+    const { engine, journal } = await liveEngine(book, NOW, { velocity: () => velocity })
+    const waits = decidedOf(await runAll(engine, before(HELD))).filter(({ decision }) => decision.outcome === 'throttle')
+    expect(waits.length).toBeGreaterThan(0)
+    for (const { decision } of waits) {
+      expect([decision.throttle, decision.degraded]).toEqual([{ retry_after_ms: 4_321 }, ['velocity']])
+      expect((await journal.find(decision.event_id))?.uncounted).toBe(true)
+    }
   })
 })

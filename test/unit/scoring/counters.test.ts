@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { createCatalogue } from '../../../src/scoring/catalogue.js'
+import { createCatalogue, FIRST_COUNTER } from '../../../src/scoring/catalogue.js'
 import { parseCounters, parseDuration } from '../../../src/scoring/counters.js'
 
 const problemsOf = (text: string): string[] => parseCounters('c.yaml', text).problems.map((p) => `${p.line}: ${p.message}`)
@@ -12,7 +12,7 @@ describe('the counters file', () => {
     expect(problems).toEqual([])
     expect(new Set(counters.map((c) => c.feature)).size).toBe(counters.length)
     expect(createCatalogue(counters).get('account_patients_24h')).toEqual({
-      name: 'account_patients_24h', type: 'number', unit: '', meaning: 'distinct patient of booking.requested (orders) per account in 24h',
+      index: FIRST_COUNTER + counters.findIndex((c) => c.feature === 'account_patients_24h'), name: 'account_patients_24h', type: 'number', unit: '', meaning: 'distinct patient of booking.requested (orders) per account in 24h',
     })
   })
 
@@ -31,6 +31,10 @@ describe('the counters file', () => {
       '5: account.c: unknown measure "distinct colour"',
       "5: account.c: window '0s' is not between 1s and 90d",
     ])
+  })
+
+  it.each(['a"b', 'Visits', '7up', 'a b', 'a-b', '数'])('refuses %j for a name: it could not stand in a rule or a review as it is', (name) => {
+    expect(problemsOf(`account:\n  ${JSON.stringify(name)}: { of: slot.queried, measure: count, windows: [1h] }`)).toEqual([`2: account.${name}: a name has small letters, digits and underscores only`])
   })
 
   it('refuses a broken file and one that is no map', () => {

@@ -10,7 +10,7 @@ const policy: Policy = {
 const hit = (code: string, more: Partial<RuleHit>): RuleHit => ({ rule: code.toLowerCase(), family: 'f', code, mode: 'live', comparisons: [], ...more })
 const messages = new Map(['A', 'B', 'C', 'LIMIT_DAY', 'ID_IMPOSSIBLE'].map((code) => [code, { zh: `中${code}`, en: `en ${code}` }]))
 const input = (more: Partial<DecideInput>): DecideInput =>
-  ({ hits: [], ruleScore: 0, modelScore: null, features: {}, policy, messages, served: false, verified: false, degradedVelocity: false, ...more })
+  ({ hits: [], ruleScore: 0, modelScore: null, settled: false, policy, messages, served: false, verified: false, degradedVelocity: false, ...more })
 const scored = (points: number, more: Partial<DecideInput> = {}) => decide(input({ hits: [hit('A', { weight: points })], ruleScore: points, ...more }))
 const identity = hit('ID_IMPOSSIBLE', { outcome: 'deny', basis: 'identity' })
 const limit = hit('LIMIT_DAY', { outcome: 'deny', basis: 'policy' })
@@ -65,15 +65,11 @@ describe('a turn waited and a check passed', () => {
     expect(scored(75, { verified: true, served: true }).outcome).toBe('hold')
     expect(decide(input({ hits: [identity], verified: true, served: true })).outcome).toBe('deny')
   })
-  it('a check passed on a device that vouched for more than five patients is none', () => {
-    const on = (patients: number) => scored(35, { verified: true, features: { device_verified_patients_30d: patients } }).outcome
-    expect([on(5), on(6)]).toEqual(['allow', 'challenge'])
-  })
 })
 
 describe('an order already confirmed, or dead', () => {
-  it.each([35, 55, 75].flatMap((points) => (['order_confirmed', 'order_ended'] as const).map((fact) => [points, fact] as const)))('is let be at %i points, and what would have been is kept (%s)', (points, fact) => {
-    const verdict = scored(points, { features: { [fact]: true } })
+  it.each([35, 55, 75])('is let be at %i points, and what would have been is kept', (points) => {
+    const verdict = scored(points, { settled: true })
     expect(verdict).toMatchObject({ outcome: 'allow', reasons: [] })
     expect(verdict.wouldBe).toEqual(scored(points).wouldBe)
     expect(verdict.wouldBe.reasons).toHaveLength(1)

@@ -2,10 +2,13 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { MemoryVelocityStore } from '../../../src/adapters/memory/velocity-store.js'
 import type { FeatureValue } from '../../../src/domain/decision.js'
 import type { BookingEvent, EventType } from '../../../src/domain/event.js'
+import { createCatalogue } from '../../../src/scoring/catalogue.js'
 import { parseCounters } from '../../../src/scoring/counters.js'
 import { observe, queueKeyOf, recordTurn, takeTurn, type Observed } from '../../../src/scoring/observe.js'
+import type { OrderState } from '../../../src/scoring/orders.js'
 import { layoutOf, planVelocity } from '../../../src/scoring/plan.js'
 import { START_MS, tokenOf } from '../../support/event-streams.js'
+import { named } from '../../support/features.js'
 
 const { counters } = parseCounters('c.yaml', `
 patient:
@@ -22,6 +25,7 @@ account:
 pair:
   handoffs:  { of: slot.handed_over, measure: count, windows: [1h] }
 `)
+const catalogue = createCatalogue(counters)
 const plan = planVelocity(counters)
 
 let store: MemoryVelocityStore
@@ -47,10 +51,10 @@ function eventOf(type: EventType, { at, order, patient, account, slot, device, b
 }
 
 const happen = (type: EventType, given: Given): Observed | undefined => store.run(observe(plan, eventOf(type, given)))
-function request(given: Given): Observed {
+function request(given: Given): Omit<Observed, 'features' | 'order'> & { features: Record<string, FeatureValue>; order: OrderState } {
   const observed = happen('booking.requested', given)
-  if (!observed) throw new Error('a request is observed')
-  return observed
+  if (!observed?.order) throw new Error('a request is observed, and its order with it')
+  return { ...observed, order: observed.order, features: named(observed.features, catalogue) }
 }
 const featuresOf = (given: Given): Record<string, FeatureValue> => request(given).features
 

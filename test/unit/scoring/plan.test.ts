@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { createCatalogue } from '../../../src/scoring/catalogue.js'
 import { parseCounters } from '../../../src/scoring/counters.js'
 import { dimensionIndex, flagBit, kindIndex, layoutOf, ORDER_CAP, planVelocity, SLOT_CAP, ENTITY_CAP, verbIndex } from '../../../src/scoring/plan.js'
 
@@ -9,7 +10,8 @@ account:
   fees:     { of: booking.requested, as: orders, where: [scarce], measure: sum fee_fen, windows: [24h] }
   seen:     { of: account.logged_in, measure: last }
 `)
-const account = planVelocity(counters)[kindIndex('account')]
+const plan = planVelocity(counters)
+const account = plan.entities[kindIndex('account')]
 
 describe('the plan of an entity', () => {
   it('has its verbs in the order of the log', () => {
@@ -36,6 +38,19 @@ describe('the plan of an entity', () => {
     const requested = account?.verbs[1]
     expect(requested?.rings.map((r) => [r.windowMs, r.column])).toEqual([[60_000, 0], [86_400_000, 6]])
     expect(requested?.gauges.map((g) => g.windows.map((w) => w.ring))).toEqual([[-1, -1], [0], [1]])
+  })
+})
+
+describe('the features', () => {
+  it('stand in a vector where the catalogue says, and nowhere twice', () => {
+    const windows = plan.entities.flatMap((e) => e.verbs.flatMap((v) => v.gauges.flatMap((g) => g.windows)))
+    const catalogue = createCatalogue(counters)
+    expect(windows.map((w) => [w.feature, w.index]).sort()).toEqual(counters.map((c) => [c.feature, catalogue.get(c.feature)?.index]).sort())
+    expect(plan.features).toBe(catalogue.size)
+  })
+
+  it('that are 0 for what never happened are counts and sums, not what needs a record to be known', () => {
+    expect(account?.verbs.map((v) => v.zeros)).toEqual([[], account?.verbs[1]?.gauges.flatMap((g) => g.windows.map((w) => w.index))])
   })
 })
 

@@ -41,7 +41,7 @@ describe('a hospital\'s policy', () => {
   })
   it('changes in a new book, and the old one stays as it was', () => {
     const before = book([stored('h-3', { challengeKind: 'sms' })])
-    const after = before.with(stored('h-3', { enforcement: 'enforce' }))
+    const after = before.withOverrides([stored('h-3', { enforcement: 'enforce' })])
     expect(after.of('h-3').policy).toMatchObject({ enforcement: 'enforce', challengeKind: 'face' })
     expect(before.of('h-3').policy).toMatchObject({ enforcement: 'observe', challengeKind: 'sms' })
   })

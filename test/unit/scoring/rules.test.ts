@@ -2,7 +2,7 @@ import { Environment } from '@marcbachmann/cel-js'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Features } from '../../../src/domain/decision.js'
-import { createCatalogue } from '../../../src/scoring/catalogue.js'
+import { createCatalogue, toVector } from '../../../src/scoring/catalogue.js'
 import { createCompiler } from '../../../src/scoring/expression.js'
 import { comparisonsOf, isTrue, type Tree } from '../../../src/scoring/logic.js'
 import { evaluate, type Rule, type RuleSet } from '../../../src/scoring/rules.js'
@@ -14,7 +14,7 @@ const compiled = (source: string): Tree => {
   if (!tree || faults.length > 0) throw new Error(`${source}: ${faults.join('; ')}`)
   return tree
 }
-const hits = (source: string, features: Features): boolean => isTrue(compiled(source), features)
+const hits = (source: string, features: Features): boolean => isTrue(compiled(source), toVector(features, catalogue))
 const faultsOf = (source: string): string => compile(source).faults.join('; ')
 
 describe('a condition', () => {
@@ -40,7 +40,7 @@ describe('a condition', () => {
   })
 
   it('says what was seen against what, only for the parts that are true, turned round where the rule is', () => {
-    const features = { page_views: 1, age: 70, clinic: 'expert', emulator: false, session_s: 3, captcha_ms: 900 }
+    const features = toVector({ page_views: 1, age: 70, clinic: 'expert', emulator: false, session_s: 3, captcha_ms: 900 }, catalogue)
     expect(comparisonsOf(compiled('(page_views > 3 || 60 < age) && !(clinic == "ordinary") && !emulator'), features)).toEqual([
       { feature: 'age', value: 70, operator: '>', threshold: 60 },
       { feature: 'clinic', value: 'expert', operator: '!=', threshold: 'ordinary' },
@@ -52,16 +52,31 @@ describe('a condition', () => {
     ])
   })
 
+  const leaf = fc.constantFrom('page_views > 3', 'age <= 2', 'session_s == 1', 'emulator', 'clinic != "expert"', 'clinic in ["expert", "x"]', '2 >= age', 'age < page_views', 'clinic.startsWith("e")')
+  const { logic } = fc.letrec<{ logic: string }>((tie) => ({
+    logic: fc.oneof({ maxDepth: 3 }, leaf,
+      fc.tuple(tie('logic'), fc.constantFrom('&&', '||'), tie('logic')).map(([a, op, b]) => `(${a} ${op} ${b})`),
+      tie('logic').map((a) => `!(${a})`),
+      fc.tuple(tie('logic'), tie('logic'), tie('logic')).map(([a, b, c]) => `(${a} ? ${b} : ${c})`)),
+  }))
+  const small = fc.integer({ min: 0, max: 5 })
+  const features = fc.record({ page_views: small, age: small, session_s: small, emulator: fc.boolean(), clinic: fc.constantFrom('expert', 'x', 'y') })
+
+  it('that hits although features are missing hits whatever they are, and none is ever looked at in vain', () => {
+    let blindHits = 0
+    fc.assert(fc.property(logic, features, fc.subarray(['page_views', 'age', 'session_s', 'emulator', 'clinic']), (source, given, missing) => {
+      const { tree } = compile(source)
+      if (!tree) return
+      const known: Features = Object.fromEntries(Object.entries(given).filter(([name]) => !missing.includes(name)))
+      if (!isTrue(tree, toVector(known, catalogue))) return
+      if (missing.length > 0) blindHits++
+      expect(isTrue(tree, toVector(given, catalogue))).toBe(true)
+      expect(comparisonsOf(tree, toVector(known, catalogue)).filter(({ value }) => value === '')).toEqual([])
+    }), { numRuns: 1_000 })
+    expect(blindHits).toBeGreaterThan(50)
+  })
+
   it('means what the whole expression means in CEL, for any logic over present features', () => {
-    const leaf = fc.constantFrom('page_views > 3', 'age <= 2', 'session_s == 1', 'emulator', 'clinic != "expert"', 'clinic in ["expert", "x"]', '2 >= age')
-    const { logic } = fc.letrec<{ logic: string }>((tie) => ({
-      logic: fc.oneof({ maxDepth: 3 }, leaf,
-        fc.tuple(tie('logic'), fc.constantFrom('&&', '||'), tie('logic')).map(([a, op, b]) => `(${a} ${op} ${b})`),
-        tie('logic').map((a) => `!(${a})`),
-        fc.tuple(tie('logic'), tie('logic'), tie('logic')).map(([a, b, c]) => `(${a} ? ${b} : ${c})`)),
-    }))
-    const small = fc.integer({ min: 0, max: 5 })
-    const features = fc.record({ page_views: small, age: small, session_s: small, emulator: fc.boolean(), clinic: fc.constantFrom('expert', 'x', 'y') })
     const cel = new Environment().registerVariable('page_views', 'double').registerVariable('age', 'double').registerVariable('session_s', 'double')
       .registerVariable('emulator', 'bool').registerVariable('clinic', 'string').registerOperator('double == int', (a: number, b: bigint) => a === Number(b))
     fc.assert(fc.property(logic, features, (source, given) => {
@@ -69,7 +84,7 @@ describe('a condition', () => {
       const expected = cel.evaluate(source, given) as unknown
       if (faults.some((f) => f.startsWith('can never'))) expect(expected).toBe(false)
       else if (faults.some((f) => f.startsWith('always'))) expect(expected).toBe(true)
-      else if (tree && faults.length === 0) expect(isTrue(tree, given)).toBe(expected)
+      else if (tree && faults.length === 0) expect(isTrue(tree, toVector(given, catalogue))).toBe(expected)
       else expect(faults.join()).toMatch(/^Exceeded/)
     }), { numRuns: 500 })
   })
@@ -128,18 +143,19 @@ describe('what a condition may not be', () => {
 
 describe('evaluating a rule set', () => {
   const rule = (id: string, family: string, when: string, more: Partial<Rule>): Rule => ({ id, family, code: id.toUpperCase(), mode: 'live', when, tree: compiled(when), ...more })
+  const evaluated = (rules: RuleSet, features: Features) => evaluate(rules, toVector(features, catalogue))
   const setOf = (caps: Record<string, number>, ...rules: Rule[]): RuleSet =>
     ({ version: 'v', rules, active: rules.filter((r) => r.mode !== 'off'), caps: new Map(Object.entries(caps)), messages: new Map() })
 
   it('adds weights up to each family\'s cap, and all families up to 100', () => {
     const rules = setOf({ a: 30, b: 90 }, rule('a1', 'a', 'age > 1', { weight: 20 }), rule('a2', 'a', 'age > 2', { weight: 20 }), rule('b1', 'b', 'age > 3', { weight: 15 }), rule('b2', 'b', 'age > 4', { weight: 70 }))
-    expect([1, 2, 3, 4, 5].map((age) => evaluate(rules, { age }).ruleScore)).toEqual([0, 20, 30, 45, 100])
+    expect([1, 2, 3, 4, 5].map((age) => evaluated(rules, { age }).ruleScore)).toEqual([0, 20, 30, 45, 100])
   })
 
   it('reports shadow hits apart and never counts them, and does not run what is off', () => {
     const rules = setOf({ a: 90 }, rule('live', 'a', 'age > 1', { weight: 10 }), rule('shadow', 'a', 'age > 1', { weight: 50, mode: 'shadow' }),
       rule('hard', 'a', 'age > 1', { outcome: 'hold', basis: 'risk', mode: 'shadow' }), rule('off', 'a', 'age > 1', { weight: 50, mode: 'off' }))
-    const result = evaluate(rules, { age: 9 })
+    const result = evaluated(rules, { age: 9 })
     expect(result.ruleScore).toBe(10)
     expect(result.hits.map((h) => h.rule)).toEqual(['live'])
     expect(result.shadowHits.map((h) => [h.rule, h.mode])).toEqual([['shadow', 'shadow'], ['hard', 'shadow']])
@@ -147,14 +163,14 @@ describe('evaluating a rule set', () => {
 
   it('carries on when one rule is broken, and names it', () => {
     const rules = setOf({ a: 90 }, rule('broken', 'a', '10 % int(age) == 1', { weight: 10 }), rule('whole', 'a', 'age < 1', { weight: 10 }))
-    expect(evaluate(rules, { age: 0 })).toMatchObject({ errors: ['broken'], ruleScore: 10, hits: [{ rule: 'whole' }] })
-    expect(evaluate(rules, {})).toEqual({ hits: [], shadowHits: [], errors: [], ruleScore: 0 })
+    expect(evaluated(rules, { age: 0 })).toMatchObject({ errors: ['broken'], ruleScore: 10, hits: [{ rule: 'whole' }] })
+    expect(evaluated(rules, {})).toEqual({ hits: [], shadowHits: [], errors: [], ruleScore: 0 })
   })
 
   it('gives a hit its weight or its outcome with what it rests on', () => {
     const rules = setOf({ a: 90 }, rule('w', 'a', 'age > 1', { weight: 10 }), rule('o', 'a', 'age > 1', { outcome: 'deny', basis: 'identity' }))
     const comparisons = [{ feature: 'age', value: 2, operator: '>', threshold: 1 }]
-    expect(evaluate(rules, { age: 2 }).hits).toEqual([
+    expect(evaluated(rules, { age: 2 }).hits).toEqual([
       { rule: 'w', family: 'a', code: 'W', mode: 'live', weight: 10, comparisons },
       { rule: 'o', family: 'a', code: 'O', mode: 'live', outcome: 'deny', basis: 'identity', comparisons },
     ])

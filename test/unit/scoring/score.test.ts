@@ -25,16 +25,16 @@ const outcomesOf = (bytes: readonly string[]): string[] => bytes.map((b) => (JSO
 
 describe('a rule in shadow', () => {
   /** A comparison of any feature with anything; some are always true, and some break when they are looked at. */
-  const conditions = (names: readonly string[]): fc.Arbitrary<Tree> => fc.oneof(
+  const conditions = (indexes: readonly number[]): fc.Arbitrary<Tree> => fc.oneof(
     fc.constant<Tree>({ kind: 'constant', value: true }),
-    fc.record({ name: fc.constantFrom(...names), least: fc.integer({ min: -10, max: 100 }), breaks: fc.boolean() }).map(({ name, least, breaks }): Tree => ({
-      kind: 'leaf', left: { text: name, valueOf: (f) => f[name] ?? '' }, operator: '>=', right: { text: String(least), valueOf: () => least }, refs: [name],
-      test: (f) => { if (breaks) throw new Error('broken'); return Number(f[name]) >= least },
+    fc.record({ index: fc.constantFrom(...indexes), least: fc.integer({ min: -10, max: 100 }), breaks: fc.boolean() }).map(({ index, least, breaks }): Tree => ({
+      kind: 'leaf', left: { text: rulebook.names[index] ?? '', valueOf: (f) => f[index] ?? '' }, operator: '>=', right: { text: String(least), valueOf: () => least }, refs: [index],
+      test: (f) => { if (breaks) throw new Error('broken'); return Number(f[index]) >= least },
     })),
   )
-  const rules = (names: readonly string[]): fc.Arbitrary<Rule> => fc.record({
+  const rules = (indexes: readonly number[]): fc.Arbitrary<Rule> => fc.record({
     id: fc.uuid(), family: fc.constantFrom(...rulebook.rules.caps.keys(), 'unheard-of'), code: fc.constantFrom(...rulebook.rules.messages.keys(), 'UNHEARD_OF'),
-    mode: fc.constant('shadow' as const), when: fc.constant('made up'), tree: conditions(names),
+    mode: fc.constant('shadow' as const), when: fc.constant('made up'), tree: conditions(indexes),
     asks: fc.oneof(fc.record({ weight: fc.integer({ min: 1, max: 100 }) }), fc.record({ outcome: fc.constantFrom(...OUTCOMES), basis: fc.constantFrom(...BASES) })),
   }).map(({ asks, ...rule }) => ({ ...rule, ...asks }))
   /** The version names the set of rules, so it is pinned: everything else must be the same to the byte. */
@@ -42,9 +42,9 @@ describe('a rule in shadow', () => {
 
   it('changes no byte of any decision and places no hold, whatever it asks for, and is seen in review only', async () => {
     const plain = await run(rulebook)
-    const names = [...new Set((await readAll(plain.journal)).flatMap((r) => Object.keys(r.review?.features ?? {})))]
+    const indexes = [...new Set((await readAll(plain.journal)).flatMap((r) => Object.keys(r.review?.features ?? {})))].map((name) => rulebook.names.indexOf(name))
     let hits = 0
-    await fc.assert(fc.asyncProperty(fc.array(rules(names), { minLength: 1, maxLength: 12 }), async (shadows) => {
+    await fc.assert(fc.asyncProperty(fc.array(rules(indexes), { minLength: 1, maxLength: 12 }), async (shadows) => {
       const shadowed = await run(withRules(shadows))
       expect(shadowed.bytes).toEqual(plain.bytes)
       expect(shadowed.applied).toEqual(plain.applied)
@@ -131,6 +131,50 @@ describe('the order of a slow queue', () => {
     const decisions = (await run(book, [bot, again(5_000), again(14_999), again(15_000)])).bytes.map((b) => JSON.parse(b) as { outcome: string; throttle?: { retry_after_ms: number } })
     expect(decisions.map((d) => d.throttle?.retry_after_ms)).toEqual([15_000, 10_000, 1, undefined])
     expect(decisions[3]?.outcome).not.toBe('throttle')
+  })
+})
+
+describe('a check passed', () => {
+  const [MINUTE, DAY] = [60_000, 86_400_000]
+  const PASSED = 'booking of somebody who passed'
+  const [somebody] = morning().filter((e) => e.event_id === 'mo-bot-1')
+  if (!somebody) throw new Error('no bot')
+  const earlier = (ms: number): string => new Date(Date.parse(somebody.occurred_at) - ms).toISOString()
+  const passed = (name: string, agoMs: number, who: Record<string, unknown>): WireEvent =>
+    ({ event_id: `passed-${name}`, type: 'verification.passed', occurred_at: earlier(agoMs), verification: { kind: 'face' }, ...who })
+  /** Patients other than the one who books, each of whom passed a check on this device. */
+  const others = (count: number, agoMs = 29 * DAY): WireEvent[] => Array.from({ length: count }, (_, n) =>
+    passed(`other-${n}`, agoMs, { device: somebody['device'], patient: { id_type: '99', id_token: `other-${n}` } }))
+  const { account, patient, device } = somebody
+  const outcomeAfter = async (before: readonly WireEvent[], request: WireEvent = somebody): Promise<string | undefined> => {
+    const book = await withPolicy({ thresholds: { challenge: 0, throttle: 101, hold: 101 } })
+    return outcomesOf((await run(book, [...before, { ...request, event_id: PASSED }])).bytes).at(-1)
+  }
+
+  it('vouches for its account or its patient, and for nobody else', async () => {
+    expect(await outcomeAfter([])).toBe('challenge')
+    expect(await outcomeAfter([passed('account', MINUTE, { account })])).toBe('allow')
+    expect(await outcomeAfter([passed('patient', MINUTE, { patient })])).toBe('allow')
+    expect(await outcomeAfter([passed('device', MINUTE, { device })])).toBe('challenge')
+    expect(await outcomeAfter([passed('another', MINUTE, { account: { id: 'somebody else' } })])).toBe('challenge')
+  })
+
+  it('vouches for half an hour', async () => {
+    expect(await outcomeAfter([passed('just', 30 * MINUTE, { account })])).toBe('allow')
+    expect(await outcomeAfter([passed('late', 30 * MINUTE + 1, { account })])).toBe('challenge')
+  })
+
+  it('is none on a device that vouched for more than five patients in 30 days', async () => {
+    const here = passed('here', MINUTE, { account, patient, device })
+    expect(await outcomeAfter([...others(4), here])).toBe('allow')
+    expect(await outcomeAfter([...others(5), here])).toBe('challenge')
+    expect(await outcomeAfter([...others(5, 30 * DAY), here])).toBe('allow')
+  })
+
+  it('needs no device: a window has none', async () => {
+    const atWindow: WireEvent = { ...somebody, channel: { id: 'w', kind: 'window' } }
+    delete atWindow['device']
+    expect(await outcomeAfter([...others(9), passed('here', MINUTE, { account })], atWindow)).toBe('allow')
   })
 })
 

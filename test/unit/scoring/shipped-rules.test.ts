@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { severity, type Features, type Outcome } from '../../../src/domain/decision.js'
-import { createCatalogue } from '../../../src/scoring/catalogue.js'
+import { createCatalogue, toVector } from '../../../src/scoring/catalogue.js'
 import { parseCounters } from '../../../src/scoring/counters.js'
 import { decide } from '../../../src/scoring/decide.js'
 import { checkPolicies, createPolicyBook } from '../../../src/scoring/policy.js'
@@ -11,15 +11,16 @@ import { evaluate } from '../../../src/scoring/rules.js'
 const read = (folder: string) => readdirSync(`rules/${folder}`).filter((f) => f.endsWith('.yaml')).map((f) => ({ file: f, text: readFileSync(`rules/${folder}/${f}`, 'utf8') }))
 const countersText = readFileSync('rules/counters.yaml', 'utf8')
 const { counters } = parseCounters('rules/counters.yaml', countersText)
-const { packs, problems } = checkPacks(read('packs'), createCatalogue(counters), countersText)
+const catalogue = createCatalogue(counters)
+const { packs, problems } = checkPacks(read('packs'), catalogue, countersText)
 const { policies, problems: policyProblems } = checkPolicies(read('policies'))
 
 function outcomeFor(features: Features): { outcome: Outcome; codes: string[]; score: number } {
   if (!packs || !policies) throw new Error('the shipped rules do not load')
-  const { hits, ruleScore, errors } = evaluate(packs, features)
+  const { hits, ruleScore, errors } = evaluate(packs, toVector(features, catalogue))
   expect(errors).toEqual([])
   const { policy } = createPolicyBook(policies, []).of('h-007')
-  const verdict = decide({ hits, ruleScore, modelScore: null, features, policy, messages: packs.messages, served: false, verified: false, degradedVelocity: false })
+  const verdict = decide({ hits, ruleScore, modelScore: null, settled: false, policy, messages: packs.messages, served: false, verified: false, degradedVelocity: false })
   return { outcome: verdict.outcome, codes: verdict.reasons.map((r) => r.code), score: ruleScore }
 }
 

@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest'
+import type { FeatureValue } from '../../../src/domain/decision.js'
 import { packRecord, Spill, type PackedLog } from '../../../src/domain/packed-log.js'
+import { createCatalogue, emptyVector } from '../../../src/scoring/catalogue.js'
 import { parseCounters } from '../../../src/scoring/counters.js'
 import { flagBit, kindIndex, planVelocity, verbIndex } from '../../../src/scoring/plan.js'
 import { computeWindows, type Readings } from '../../../src/scoring/windows.js'
+import { named } from '../../support/features.js'
 
 const { counters, problems } = parseCounters('golden.yaml', `
 account:
@@ -17,7 +20,8 @@ account:
   logins:   { of: account.logged_in, measure: count, windows: [10s] }
   verified: { of: verification.passed, measure: last }
 `)
-const account = planVelocity(counters)[kindIndex('account')]
+const catalogue = createCatalogue(counters)
+const account = planVelocity(counters).entities[kindIndex('account')]
 const [REQUESTED, LOGGED_IN, PASSED] = [verbIndex('booking.requested'), verbIndex('account.logged_in'), verbIndex('verification.passed')]
 const [SUPERSEDED, SCARCE, AT_RELEASE] = [flagBit('superseded'), flagBit('scarce'), flagBit('at_release')]
 
@@ -27,17 +31,17 @@ const OWN = 1
 
 interface Past { ago: number; id?: number; patient?: number; feeFen?: number; flags?: number; verb?: number }
 
-function readingsOf(past: readonly Past[], spill?: Spill): Readings {
+function readingsOf(past: readonly Past[], spill?: Spill): { features: Record<string, FeatureValue>; saturated: string[] } {
   const records = past.map(({ ago, id, patient = 0, feeFen = 0, flags = 0, verb = REQUESTED }, i) =>
     packRecord(verb, flags, T - ago * 1_000, 0, id ?? 100 + i, verb === REQUESTED ? [patient, feeFen] : []))
   records.sort((a, b) => (a[0] ?? 0) % 256 - (b[0] ?? 0) % 256 || (a[2] ?? 0) - (b[2] ?? 0))
   const words = Uint32Array.from(records.flat())
   const log: PackedLog = { words, from: 0, to: words.length, spills: spill && new Map([[REQUESTED, spill]]) }
-  const out: Readings = { features: {}, saturated: [] }
+  const out: Readings = { features: emptyVector(catalogue.size), saturated: [] }
   if (account) computeWindows(account, log, { t: T, id: { hi: 0, lo: OWN } }, out)
-  return out
+  return { features: named(out.features, catalogue), saturated: out.saturated }
 }
-const featuresOf = (past: readonly Past[]): Readings['features'] => readingsOf(past).features
+const featuresOf = (past: readonly Past[]): Record<string, FeatureValue> => readingsOf(past).features
 
 describe('the counters of these tests', () => {
   it('are declared without a problem', () => { expect(problems).toEqual([]) })
