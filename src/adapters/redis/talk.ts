@@ -27,6 +27,13 @@ export class Live {
 
   /** `lead`: decides what is written to others, so only one process at a time is about it. */
   constructor(readonly kind: number, readonly hi: number, readonly lo: number, readonly lead: boolean) {}
+
+  /** Whether its time to live is to be set anew; the answer is given once. */
+  takeAging(): boolean {
+    const { isAging } = this
+    this.isAging = false
+    return isAging
+  }
 }
 
 /** All entities in hand, by the low word of their hash. */
@@ -74,14 +81,20 @@ export class Talk {
   /** Has operations on the way that must land before its leads are written. */
   hasUnsent = false
   isFirst = true
-  /** Since when another process has had a log that it needs, epoch ms; our own queue does not count. */
-  heldSinceMs: number | undefined
+  private heldSinceMs: number | undefined
   result: unknown
 
   constructor(
     private readonly exchange: Exchange<unknown>, public writes: readonly LogWrite[],
     readonly resolve: (result: unknown) => void, readonly reject: (error: unknown) => void,
   ) {}
+
+  /** For how long another process has had a log that it needs; our own queue does not count. */
+  heldForMs(nowMs: number): number {
+    const isHeld = this.lives.some((live) => live?.lead === true && !live.log && live.retryAtMs > 0)
+    this.heldSinceMs = isHeld ? this.heldSinceMs ?? nowMs : undefined
+    return nowMs - (this.heldSinceMs ?? nowMs)
+  }
 
   /** Undefined when it has ended. */
   next(logs: readonly PackedLog[]): readonly LogWrite[] | undefined {

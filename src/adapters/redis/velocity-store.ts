@@ -139,7 +139,7 @@ export class RedisVelocityStore implements VelocityStore {
     for (const compaction of this.compactions.splice(0)) trip.compact(compaction)
     for (const live of this.freed.splice(0)) trip.add(live, UNLOCK, [])
     for (const live of this.unsent.splice(0)) this.append(trip, live)
-    for (const live of this.aging.splice(0)) if (live.isAging) trip.add(live, renewal(live), [])
+    for (const live of this.aging.splice(0)) if (live.isAging) trip.add(live, (live.takeAging() ? RENEW : 0), [])
     const { landed, ended } = this
     this.landed = []
     this.ended = []
@@ -166,7 +166,7 @@ export class RedisVelocityStore implements VelocityStore {
 
   /** Without its log in hand nobody knows how old it is: then its time to live is always set anew. */
   private append(trip: Trip, live: Live): void {
-    trip.add(live, live.log ? renewal(live) : RENEW, live.unsent.splice(0))
+    trip.add(live, live.log ? (live.takeAging() ? RENEW : 0) : RENEW, live.unsent.splice(0))
     if (live.users === 0 && !live.log) this.lives.delete(live)
   }
 
@@ -177,7 +177,7 @@ export class RedisVelocityStore implements VelocityStore {
       const writes = talk.leads.find((one) => one.live === live)?.writes ?? []
       const isLeft = --live.users === 0
       if (isLeft) this.lives.delete(live)
-      if (isLeft || writes.length > 0) trip.add(live, (isLeft ? UNLOCK : 0) | renewal(live), writes)
+      if (isLeft || writes.length > 0) trip.add(live, (isLeft ? UNLOCK : 0) | (live.takeAging() ? RENEW : 0), writes)
     }
   }
 
@@ -258,11 +258,7 @@ export class RedisVelocityStore implements VelocityStore {
   }
 
   private isTooLate(talk: Talk): boolean {
-    const isHeld = talk.lives.some((live) => live?.lead === true && !live.log && live.retryAtMs > 0)
-    talk.heldSinceMs = isHeld ? talk.heldSinceMs ?? Date.now() : undefined
-    if (talk.heldSinceMs !== undefined && Date.now() - talk.heldSinceMs > LONGEST_WAIT_MS) {
-      throw new RedisUnreachable(`another process has held an order or slot for ${LONGEST_WAIT_MS} ms`)
-    }
+    if (talk.heldForMs(Date.now()) > LONGEST_WAIT_MS) throw new RedisUnreachable(`another process has held an order or slot for ${LONGEST_WAIT_MS} ms`)
     // Nobody may wait for a second log while it holds a first: two could wait for each other.
     if (talk.isFirst && talk.lives.some((live) => live?.lead === true && live.retryAtMs > 0)) {
       for (const live of talk.held) {
@@ -347,13 +343,6 @@ export class RedisVelocityStore implements VelocityStore {
     this.lives.delete(live)
     if (live.log) this.freed.push(live)
   }
-}
-
-/** The flag that sets its time to live anew, once. */
-function renewal(live: Live): number {
-  const { isAging } = live
-  live.isAging = false
-  return isAging ? RENEW : 0
 }
 
 export const createRedisVelocityStore = (options: RedisVelocityOptions): RedisVelocityStore => new RedisVelocityStore(options)
