@@ -56,7 +56,7 @@ const LATER: Readonly<Record<string, string>> = {
 
 const MAX_AHEAD_DEFAULT_MS = 300_000
 const DAY_MS = 86_400_000
-/** One event in a hundred shows where time goes, and costs nothing that can be measured. */
+/** One event in a hundred shows where time goes. */
 const TRACED_DEFAULT = 0.01
 const KEY_CHARS = 32
 /** Standard Webhooks asks for 24-64 bytes; below 16 a key can be guessed. */

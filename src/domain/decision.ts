@@ -36,7 +36,7 @@ export interface Decision {
 export type FeatureValue = number | boolean | string
 /** Present features by name: a missing one is not in here, and is never zero. */
 export type Features = Readonly<Record<string, FeatureValue>>
-/** The same while a booking is scored, by index in the catalogue (an object of 170 names costs ten times as much); undefined: missing. */
+/** The same while a booking is scored, by index in the catalogue (an object with a name for each is slow to fill); undefined: missing. */
 export type FeatureVector = readonly (FeatureValue | undefined)[]
 
 /** One comparison of a rule that hit: what was seen, against what. */
@@ -96,7 +96,7 @@ export class ScoredReview implements Review {
     return { would_be, enforcement, rule_score, rule_hits, shadow_hits, rule_errors, features, saturated }
   }
 
-  /** What JSON.stringify gives, in a fifth of the time, written once: the journal and history both want it. */
+  /** What JSON.stringify gives, without the object it would need, written once: the journal and history both want it. */
   toString(): string {
     return (this.text ??= this.write())
   }

@@ -13,9 +13,9 @@ export interface Recorded {
   event: BookingEvent
   /** Brought in by `replay --record`: counted and decided for the record only; nothing is published or enforced. */
   backfilled?: true
-  /** The velocity store did not answer: decided without it, and still to be counted. */
-  uncounted?: true
-  /** Generation of the shared counters (`Standing`) its event was counted in; absent where they are this process's own. */
+  /**
+   * Generation of the shared counters (`Standing`) its event was counted in; absent where they are this
+   * process's own, and where they could not be asked: then it is still to be counted. */
   countedIn?: string
   /** The decision's exact bytes. */
   decision?: string
@@ -30,8 +30,8 @@ export interface Recorded {
  */
 export function writeRecord(record: Recorded, headroom = 0): Buffer {
   if (record.lines && headroom === 0) return record.lines
-  const { seq, acceptedAt, bodyHash, event, backfilled, uncounted, countedIn, decision, review } = record
-  const text = `${JSON.stringify({ seq, acceptedAt, bodyHash, event, backfilled, uncounted, countedIn })}\n${decision ?? ''}\n${review ? reviewText(review) : ''}`
+  const { seq, acceptedAt, bodyHash, event, backfilled, countedIn, decision, review } = record
+  const text = `${JSON.stringify({ seq, acceptedAt, bodyHash, event, backfilled, countedIn })}\n${decision ?? ''}\n${review ? reviewText(review) : ''}`
   const bytes = Buffer.allocUnsafe(headroom + Buffer.byteLength(text))
   bytes.write(text, headroom)
   return bytes

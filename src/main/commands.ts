@@ -5,6 +5,7 @@ import { readRuleFiles } from '../adapters/file/rule-files.js'
 import { createLog } from '../adapters/pino/log.js'
 import { createAccessStore } from '../adapters/postgres/access-store.js'
 import { createPool } from '../adapters/postgres/pool.js'
+import { ANSWER_MS, connectRedis } from '../adapters/redis/connect.js'
 import { writeChecks, type Check } from '../cli/doctor.js'
 import { wordsOf, type ExitCode, type Io } from '../cli/io.js'
 import { writeCreatedKey, writeKeys, writeRevoked } from '../cli/keys.js'
@@ -114,6 +115,7 @@ async function examine(config: Config): Promise<Check[]> {
 /** Opens each store by itself, so that one that is away hides no other. */
 async function askStores(config: Config, data: DataDir): Promise<Check[]> {
   const log = createLog('silent')
+  const { redisUrls } = config
   const asked: [name: string, variable: string, ask: (closers: Closers) => Promise<void>][] = [
     ['data directory', 'ZHENHAO_DATA_DIR', async (closers) => {
       if (config.tokenKey === undefined) await secretFile(data.path('token-key'))
@@ -122,6 +124,7 @@ async function askStores(config: Config, data: DataDir): Promise<Check[]> {
     }],
     ['PostgreSQL', 'DATABASE_URL', async (closers) => { await (await openDatabase(config, data, log, closers)).pool.query('SELECT 1') }],
     ['ClickHouse', 'CLICKHOUSE_URL', async (closers) => { const history = openClickhouse(config, data, closers); await history.migrate(); await history.ping() }],
+    ...(redisUrls ? [['counters', 'REDIS_URL', (closers: Closers) => askRedis(redisUrls, closers)] as [string, string, (closers: Closers) => Promise<void>]] : []),
     ['event log', 'KAFKA_BROKERS', async (closers) => { await (await openEventLog(config, log, closers)).ping() }],
   ]
   return Promise.all(asked.map(async ([name, variable, ask]): Promise<Check> => {
@@ -135,6 +138,13 @@ async function askStores(config: Config, data: DataDir): Promise<Check[]> {
       for (const close of closers.reverse()) await close().catch(() => undefined)
     }
   }))
+}
+
+async function askRedis(urls: readonly string[], closers: Closers): Promise<void> {
+  let last: Error | undefined
+  const client = await connectRedis(urls, (fault) => { last = fault }, ANSWER_MS)
+  closers.push(async () => { client.disconnect(); await Promise.resolve() })
+  await client.ping().catch((fault: unknown) => { throw last ?? fault })
 }
 
 async function askServer(url: string): Promise<Check[]> {

@@ -108,7 +108,7 @@ export async function keepShared({ stores, enforcement, rulebook, config, meters
     },
     gauges: () => ({
       journalLastSeq: journal.lastSeq + journal.pending, journalDurableSeq: journal.durableSeq, enforcedSeq: journal.durableSeq,
-      historySeq: outgoing?.historySeq() ?? journal.durableSeq, publishedSeq: outgoing?.publishedSeq() ?? journal.durableSeq,
+      historySeq: outgoing?.historySeq(), publishedSeq: outgoing?.publishedSeq(),
       velocityEntities: undefined, velocityBytes: memory?.used, velocityMaxBytes: memory?.max, velocityIncomplete: !watch.whole,
       leads: { outgoing: publishing.leading, counters: keeping.leading },
     }),

@@ -81,10 +81,10 @@ export function createEngine(deps: EngineDeps): Engine {
     return counting instanceof Promise ? counting.then(() => counted(), (fault: unknown) => uncounted(fault, entry)) : counted()
   }
 
-  /** A velocity store that does not answer must not stop bookings. The record says that its event is still to be counted. */
+  /** A velocity store that does not answer must not stop bookings. The record names no generation: its event is still to be counted. */
   function uncounted(fault: unknown, entry: Omit<Recorded, 'seq'>, scored?: Scored): Promise<Processed> {
     deps.onUncounted?.(fault)
-    return record({ ...entry, uncounted: true }, scored)
+    return record(entry, scored)
   }
 
   async function record(entry: Omit<Recorded, 'seq'>, scored?: Scored): Promise<Processed> {

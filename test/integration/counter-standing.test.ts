@@ -62,7 +62,7 @@ async function kept(urls: readonly string[]): Promise<Kept> {
     async take(n) {
       const { generation = '' } = watch
       const counted = await count(`e-${n}`).then(() => true, () => false)
-      await journal.record({ ...anEntry(n), ...(counted ? { countedIn: generation } : { uncounted: true as const }) }, undefined)
+      await journal.record({ ...anEntry(n), ...(counted ? { countedIn: generation } : {}) }, undefined)
     },
     async lacking() {
       await journal.poll()
@@ -100,7 +100,7 @@ describe('the ledger in PostgreSQL', () => {
     await ledger.save('next', { ...aStanding, generation: 'n1' }, undefined)
     await journal.record({ ...anEntry(1), countedIn: 'g1' }, undefined)
     expect([await ledger.load('l'), (await ledger.load('next'))?.missingFrom]).toEqual([aStanding, 1])
-    await Promise.all([2, 3, 4].map((n) => journal.record({ ...anEntry(n), ...(n === 2 ? { countedIn: 'g1' } : { uncounted: true }) }, undefined)))
+    await Promise.all([2, 3, 4].map((n) => journal.record({ ...anEntry(n), ...(n === 2 ? { countedIn: 'g1' } : {}) }, undefined)))
     expect([(await ledger.load('l'))?.missingFrom, (await ledger.load('next'))?.missingFrom]).toEqual([3, 1])
     // Ready again, the note stays; counted again from before it, it goes.
     const noted = await ledger.load('l')
@@ -182,7 +182,7 @@ describe.each(CASES)('counters in $name', ({ start, nodes }) => {
     const world = await kept(urls())
     await takeAll(world, 1, 5)
     const before = world.watch.generation ?? ''
-    await world.journal.record({ ...anEntry(6), uncounted: true }, undefined)
+    await world.journal.record(anEntry(6), undefined)
     await until(async () => (await world.ledger.load('l'))?.watermark === 6)
     expect(await world.lacking()).toEqual([])
     for (const url of urls()) { const node = new Redis(url); await node.flushall(); node.disconnect() }

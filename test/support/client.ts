@@ -28,16 +28,18 @@ export function createClient(url: string, secret: string, tries: { again: number
     return { status: response.status, text: await response.text(), headers: response.headers }
   }
 
-  return {
-    call,
-    async insist(method, path, options) {
-      for (const deadline = Date.now() + INSIST_FOR_MS; ;) {
-        const answer = await call(method, path, options).catch(() => undefined)
-        if (answer && answer.status !== 429 && answer.status < 500) return answer
-        if (Date.now() > deadline) throw new Error(`no usable answer to ${method} ${path} in ${INSIST_FOR_MS / 1_000} s; the last was ${answer?.status ?? 'none'}`)
-        tries.again++
-        await sleep(PAUSE_MS)
-      }
-    },
+  return { call, insist: insisting(call, tries, { forMs: INSIST_FOR_MS, pauseMs: PAUSE_MS }) }
+}
+
+/** A call made again until its answer can be used, or `forMs` are over. */
+export function insisting(call: Client['call'], tries: { again: number }, { forMs, pauseMs }: { forMs: number; pauseMs: number }): Client['insist'] {
+  return async (method, path, options) => {
+    for (const deadline = Date.now() + forMs; ;) {
+      const answer = await call(method, path, options).catch(() => undefined)
+      if (answer && answer.status !== 429 && answer.status < 500) return answer
+      if (Date.now() > deadline) throw new Error(`no usable answer to ${method} ${path} in ${forMs / 1_000} s; the last was ${answer?.status ?? 'none'}`)
+      tries.again++
+      await sleep(pauseMs)
+    }
   }
 }

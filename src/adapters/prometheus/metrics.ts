@@ -5,8 +5,9 @@ export interface Gauges {
   journalLastSeq: number
   journalDurableSeq: number
   enforcedSeq: number
-  historySeq: number
-  publishedSeq: number
+  /** Undefined where another process does this work. */
+  historySeq: number | undefined
+  publishedSeq: number | undefined
   /** Of counters in this process; undefined when they are in Redis. */
   velocityEntities: number | undefined
   velocityBytes: number | undefined
@@ -51,8 +52,8 @@ export function createMetrics(read: () => Promise<Gauges>) {
     gauge('journal_last_seq', 'Position of the newest accepted event.', (g) => g.journalLastSeq),
     gauge('journal_pending', 'Events accepted but not yet durable. Sustained thousands: the disk is too slow.', (g) => g.journalLastSeq - g.journalDurableSeq),
     gauge('enforcement_lag', 'Durable events whose holds are not yet in PostgreSQL. Sustained: PostgreSQL is slow or away.', (g) => g.journalDurableSeq - g.enforcedSeq),
-    gauge('history_lag', 'Events not yet in ClickHouse. Growing: ClickHouse is slow or away; reports and reviews lag, decisions do not.', (g) => g.enforcedSeq - g.historySeq),
-    gauge('publish_lag', 'Events whose decision is not yet on booking-decisions. Growing: Kafka is slow or away.', (g) => g.enforcedSeq - g.publishedSeq),
+    gauge('history_lag', 'Events not yet in ClickHouse. Growing: ClickHouse is slow or away; reports and reviews lag, decisions do not.', (g) => g.historySeq === undefined ? undefined : g.enforcedSeq - g.historySeq),
+    gauge('publish_lag', 'Events whose decision is not yet on booking-decisions. Growing: Kafka is slow or away.', (g) => g.publishedSeq === undefined ? undefined : g.enforcedSeq - g.publishedSeq),
     gauge('velocity_entities', 'Entities with velocity state in this process.', (g) => g.velocityEntities),
     gauge('velocity_bytes', 'Memory of the velocity state: of this process, or of the fullest Redis node. Near the cap: old entities are dropped before their time; a full Redis takes nothing more, and decisions are degraded.', (g) => g.velocityBytes),
     gauge('velocity_max_bytes', 'Cap of zhenhao_velocity_bytes (maxmemory of Redis); absent or 0 without one.', (g) => g.velocityMaxBytes),

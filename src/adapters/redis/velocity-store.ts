@@ -38,8 +38,8 @@ export interface RedisVelocityOptions {
  * the middle leaves no trace there and can simply be held again. Nothing else is ever locked.
  */
 export class RedisVelocityStore implements VelocityStore {
-  /** Set by whoever knows that Redis was emptied, and when it was filled again. */
-  incomplete = false
+  /** It cannot tell by itself: whoever watches the counters knows (pipeline/counter-watch.ts). */
+  readonly incomplete = false
   private readonly traveller: Traveller
   private readonly layout: LogLayout
   private readonly deadlineMs: number

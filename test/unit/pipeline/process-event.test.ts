@@ -293,7 +293,7 @@ describe('when the velocity store does not answer', () => {
     const [held] = decidedOf(await runAll(engine, [named(HELD)]))
     const record = await journal.find(HELD)
     expect(held?.decision.degraded).toEqual(['velocity'])
-    expect(record).toMatchObject({ uncounted: true })
+    expect(record).toMatchObject({ event: { eventId: HELD } })
     expect(record?.countedIn).toBeUndefined()
     expect(faults).toEqual([new Error('the store does not answer')])
     // Missing, never zero: what the counters would have said is not there.
@@ -310,7 +310,7 @@ describe('when the velocity store does not answer', () => {
     expect(first?.decision.degraded).toEqual([])
     for (const id of ['mo-husband', 'mo-cancel-giver']) {
       const record = await journal.find(id)
-      expect([record?.countedIn, record?.uncounted]).toEqual(['g1', undefined])
+      expect(record?.countedIn).toBe('g1')
     }
   })
 
@@ -329,7 +329,8 @@ describe('when the velocity store does not answer', () => {
     let faults = 0
     const { engine, journal } = await liveEngine(rulebook, NOW, { velocity: () => velocity, onUncounted: () => { faults++ } })
     expect(await runAll(engine, [named('mo-cancel-giver')])).toEqual([{ kind: 'accepted', eventId: 'mo-cancel-giver', duplicate: false }])
-    expect([(await journal.find('mo-cancel-giver'))?.uncounted, faults]).toEqual([true, 1])
+    const record = await journal.find('mo-cancel-giver')
+    expect([record?.event.eventId, record?.countedIn, faults]).toEqual(['mo-cancel-giver', undefined, 1])
   })
 
   it('a repeat gets the same bytes, also once the store is back', async () => {
@@ -359,7 +360,8 @@ describe('when the velocity store does not answer', () => {
     expect(waits.length).toBeGreaterThan(0)
     for (const { decision } of waits) {
       expect([decision.throttle, decision.degraded]).toEqual([{ retry_after_ms: 4_321 }, ['velocity']])
-      expect((await journal.find(decision.event_id))?.uncounted).toBe(true)
+      const record = await journal.find(decision.event_id)
+      expect([record?.event.eventId, record?.countedIn]).toEqual([decision.event_id, undefined])
     }
   })
 })
