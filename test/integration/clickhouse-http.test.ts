@@ -40,14 +40,13 @@ describe('the road to a ClickHouse server', () => {
   const count = async (database: string, table: string) =>
     (await engine.select<[number]>('a test', `SELECT count() FROM ${database}.${table}`))[0]?.[0]
 
-  it('carries inserts compressed, with their settings and token', async () => {
-    const store = open()
+  it.each([[false, ''], [true, '?compress=1']])('carries inserts with their settings and token, compressed: %s', async (compressed, parameter) => {
+    const store = open({ url: `${http.url}${parameter}` })
     await store.migrate()
     http.seen.length = 0
     await store.insert('t', range(1, 50).map((seq) => aRequest(seq)))
     const inserts = http.seen.filter(({ sql }) => sql.startsWith('INSERT'))
-    expect(inserts).toHaveLength(2)
-    expect(inserts.every(({ gzip }) => gzip)).toBe(true)
+    expect(inserts.map(({ gzip }) => gzip)).toEqual([compressed, compressed])
     expect(inserts.map(({ settings }) => settings)).toEqual(['decisions', 'events'].map((table) =>
       expect.objectContaining({ async_insert: '0', insert_deduplication_token: expect.stringMatching(`^t:.*:${table}$`) as unknown }) as unknown))
   })

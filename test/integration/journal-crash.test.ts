@@ -20,7 +20,7 @@ describe('a journal whose process is killed while it writes', () => {
   let root = ''
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), 'journal-crash-'))
-    await transpileTo(join(root, 'code'), ['src/adapters/file', 'src/domain/hash.ts', 'src/domain/decision.ts', 'src/domain/record.ts', 'test/support/journal-child.ts', 'test/support/journal-entries.ts'])
+    await transpileTo(join(root, 'code'), ['src/adapters/file', 'src/domain/hash.ts', 'src/domain/decision.ts', 'src/domain/record.ts', 'src/domain/record-tail.ts', 'test/support/journal-child.ts', 'test/support/journal-entries.ts'])
   })
   afterAll(() => rm(root, { recursive: true }))
 

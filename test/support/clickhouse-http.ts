@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { text } from 'node:stream/consumers'
+import { buffer, text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createGunzip, gzipSync } from 'node:zlib'
 import { createChdbConnection } from 'chdb/connection'
@@ -21,6 +21,9 @@ export interface ClickHouseHttp {
 
 /** Parameters of the URL that the HTTP layer keeps to itself. */
 const NOT_SETTINGS = /^(query|query_id|database|role|session_id|wait_end_of_query|send_progress_in_http_headers|enable_http_compression)$/
+
+/** An insert whose rows are the body. */
+const ROWS = /^INSERT INTO ([\w.]+) \(([^)]*)\) FORMAT TabSeparated\s*$/
 
 /**
  * ClickHouse's HTTP interface in front of the real engine (chdb): authentication, gzip both ways, settings and
@@ -44,16 +47,12 @@ export async function startClickHouseHttp({ path, password, port = 0 }: { path: 
       return
     }
     const gzip = request.headers['content-encoding'] === 'gzip'
-    const body = await text(gzip ? request.pipe(createGunzip()) : request)
-    const sql = [searchParams.get('query'), body].filter(Boolean).join('\n')
+    const body = await buffer(gzip ? request.pipe(createGunzip()) : request)
+    const query = searchParams.get('query')
     const settings = Object.fromEntries([...searchParams].filter(([name]) => !NOT_SETTINGS.test(name)))
-    seen.push({ sql, settings, gzip })
+    seen.push({ sql: query ?? body.toString(), settings, gzip })
     try {
-      // Settings and parameters become SET statements, in whose literals a backslash counts for two.
-      // The engine keeps them from one statement to the next; a server does not.
-      const literals = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, value.replaceAll('\\', '\\\\')]))
-      const result = await engine.query({ query: sql, clickhouse_settings: { insert_deduplication_token: '', ...literals } })
-      const bytes = Buffer.from(await text(result.stream))
+      const bytes = await run(query, body, settings)
       if (deaf) { request.socket.destroy(); return }
       const zip = request.headers['accept-encoding']?.includes('gzip') === true && searchParams.get('enable_http_compression') === '1'
       if (zip) response.setHeader('content-encoding', 'gzip')
@@ -61,6 +60,24 @@ export async function startClickHouseHttp({ path, password, port = 0 }: { path: 
     } catch (error) {
       fail(response, 500, error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error))
     }
+  }
+
+  /** What the engine answers. `query` is undefined when the body is the statement. */
+  async function run(query: string | null, body: Buffer, settings: Readonly<Record<string, string>>): Promise<Buffer> {
+    const [, table, columns] = (query !== null && body.length > 0 && ROWS.exec(query)) || []
+    if (table !== undefined && columns !== undefined) {
+      // Rows stay bytes, or passing them on would look like the server's own work; the first line ends the search for the end of the statement.
+
+      const values = Buffer.concat([Buffer.from("'\n"), body])
+      await engine.chdb.rawInsert({ table, columns: columns.split(/, */).map((name) => name.replaceAll('`', '')), format: 'TabSeparated', values, settings: { ...settings, input_format_tsv_skip_first_lines: 1 } })
+      return Buffer.alloc(0)
+    }
+    // Settings and parameters become SET statements, in whose literals a backslash counts for two.
+    // The engine keeps them from one statement to the next; a server does not.
+    const literals = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, value.replaceAll('\\', '\\\\')]))
+    const sql = [query, body.toString()].filter(Boolean).join('\n')
+    const result = await engine.query({ query: sql, clickhouse_settings: { insert_deduplication_token: '', ...literals } })
+    return Buffer.from(await text(result.stream))
   }
 
   async function listen(): Promise<void> {

@@ -26,7 +26,10 @@ const SELECT_SETTINGS = `SETTINGS max_threads = 2, max_memory_usage = 1000000000
   max_bytes_before_external_sort = 256000000, output_format_json_quote_64bit_integers = 0`
 
 export interface ConnectionOptions {
-  /** `http(s)://user:password@host:port[/database]` of a server. Without it the engine runs in this process. */
+  /**
+   * `http(s)://user:password@host:port[/database][?compress=1]` of a server. Without it the engine runs in this process.
+   * Compressing (gzip) costs a processor more than a network of its own saves: it is for far servers.
+   */
   url?: string
   /** Data directory of the embedded engine; absent: a temporary one. One directory per process, held until close. */
   path?: string
@@ -129,9 +132,10 @@ function remote(text: string, timeoutMs: number, database?: string): Opened {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || !/^https?:$/.test(url.protocol)) throw new HistoryFault('CLICKHOUSE_URL is not an http(s) URL', 'BAD_URL', false)
   const named = decodeURIComponent(url.pathname.slice(1))
+  const compress = url.searchParams.get('compress') === '1'
   const client = createClient({
     url: `${url.protocol}//${url.host}`, username: decodeURIComponent(url.username) || 'default', password: decodeURIComponent(url.password),
-    compression: { request: true, response: true }, request_timeout: timeoutMs, application: 'zhenhao', log: SILENT,
+    compression: { request: compress, response: compress }, request_timeout: timeoutMs, application: 'zhenhao', log: SILENT,
   })
   return {
     client, where: `ClickHouse at ${url.host}`, database: database ?? (named || 'zhenhao'), opening: Buffer.alloc(0),

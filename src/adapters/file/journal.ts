@@ -2,6 +2,7 @@ import { constants } from 'node:fs'
 import { mkdir, open, stat, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { readReviewLater, type Recorded } from '../../domain/record.js'
+import { RecordTail } from '../../domain/record-tail.js'
 import type { Journal } from '../../ports/journal.js'
 import { syncDirectory } from './durable-file.js'
 import { IdIndex } from './id-index.js'
@@ -48,8 +49,8 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
   let writing: Promise<void> | undefined
   let fault: Error | undefined
   let closed = false
-  /** Newest records by position modulo its length; records in flight are in here too. */
-  const tail: (Recorded | undefined)[] = Array.from({ length: tailRecords })
+  /** Records in flight are in here too. */
+  const tail = new RecordTail(tailRecords)
   const inFlight = new Map<number, Promise<void>>()
   const firstSeq = (): number => segments[0]?.first ?? next
 
@@ -100,8 +101,8 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
   }
 
   async function load(seq: number, eventId: string): Promise<Recorded | undefined> {
-    const recent = tail[seq % tailRecords]
-    if (recent?.seq === seq) return recent
+    const recent = tail.at(seq)
+    if (recent) return recent
     try {
       if (seq >= firstSeq()) return (await fromFile(seq, seq))[0]
     } catch (failure) {
@@ -115,20 +116,11 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
     const end = Math.min(toSeq, durableSeq)
     for (let seq = fromSeq; seq <= end;) {
       if (seq < firstSeq()) throw new RangeError(`record ${seq} is no longer in the journal, which begins at ${firstSeq()}`)
-      const chunk = tail[seq % tailRecords]?.seq === seq ? fromTail(seq, end) : await fromFile(seq, end)
+      const recent = tail.run(seq, end, CHUNK_RECORDS)
+      const chunk = recent.length > 0 ? recent : await fromFile(seq, end)
       seq += chunk.length
       yield chunk
     }
-  }
-
-  function fromTail(seq: number, end: number): Recorded[] {
-    const chunk: Recorded[] = []
-    for (let s = seq; s <= end && chunk.length < CHUNK_RECORDS; s++) {
-      const record = tail[s % tailRecords]
-      if (record?.seq !== s) break
-      chunk.push(record)
-    }
-    return chunk
   }
 
   /** At least one record from `seq` on, at most a chunk, all of one segment; none beyond `end`, which must be durable. */
@@ -160,7 +152,7 @@ export async function openFileJournal({ dir, segmentBytes = 256 * 2 ** 20, tailR
       if (closed) throw new Error('the journal is closed')
       const record: Recorded = { seq: next++, ...entry }
       ids.add(record.seq, record.event.eventId)
-      tail[record.seq % tailRecords] = record
+      tail.put(record)
       const frame = encodeFrame(record)
       if (record.review && record.lines) readReviewLater(record, record.lines)
       const durable = new Promise<void>((resolve, reject) => { waiting.push({ frame, seq: record.seq, settle: { resolve, reject } }) })

@@ -1,4 +1,5 @@
 import type { Recorded } from '../../domain/record.js'
+import type { RecordTail } from '../../domain/record-tail.js'
 import { inTransaction, type Pool } from './pool.js'
 import { toRecorded } from './record-batch.js'
 
@@ -8,10 +9,19 @@ const IDS_PER_DELETE = 10_000
 /** A part goes only when nobody is reading: whoever records waits behind us, so we wait for a moment at most, and come again. */
 const LOCK_WAIT = '100ms'
 
-/** Records from `fromSeq` to `toSeq`, which must be committed, in order. Rejects when a part of them was retired. */
-export async function* readJournal(pool: Pool, fromSeq: number, toSeq: number): AsyncGenerator<Recorded[]> {
+/**
+ * Records from `fromSeq` to `toSeq`, which must be committed, in order; a chunk that is all in `tail` is not asked for.
+ * Rejects when a part of them was retired.
+ */
+export async function* readJournal(pool: Pool, tail: RecordTail, fromSeq: number, toSeq: number): AsyncGenerator<Recorded[]> {
   for (let seq = fromSeq; seq <= toSeq;) {
     const upTo = Math.min(toSeq, seq + CHUNK_RECORDS - 1)
+    const recent = tail.run(seq, upTo, CHUNK_RECORDS)
+    if (recent.length === upTo - seq + 1) {
+      seq += recent.length
+      yield recent
+      continue
+    }
     const { rows } = await pool.query<{ seq: string; lines: string }>('SELECT seq, lines FROM journal WHERE seq BETWEEN $1 AND $2 ORDER BY seq', [seq, upTo])
     const from = seq
     const gap = rows.findIndex((row, i) => Number(row.seq) !== from + i)

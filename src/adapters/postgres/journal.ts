@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { writeRecord, type Recorded } from '../../domain/record.js'
+import { readReviewLater, writeRecord, type Recorded } from '../../domain/record.js'
+import { RecordTail } from '../../domain/record-tail.js'
 import type { Journal } from '../../ports/journal.js'
 import type { Effects, Found, Recorder, Seen } from '../../ports/recorder.js'
 import type { PostgresEnforcementStore } from './enforcement-store.js'
 import { readJournal, retireJournal } from './journal-parts.js'
 import type { Pool } from './pool.js'
-import { mayPass, recordBatch, toRecorded, type FoundRow, type Unrecorded } from './record-batch.js'
+import { mayPass, recordBatch, toRecorded, withSeq, type FoundRow, type Unrecorded } from './record-batch.js'
 
 export interface PostgresJournalOptions {
   /** Where the effects of records go, in the records' own transaction. */
@@ -32,7 +33,7 @@ export interface PostgresJournal extends Recorder, Pick<Journal, 'read' | 'retir
   poll(): Promise<void>
 }
 
-interface OnItsWay extends Unrecorded { recorded: Promise<FoundRow | undefined>; settle: { resolve: (known: FoundRow | undefined) => void; reject: (fault: unknown) => void } }
+interface OnItsWay extends Unrecorded { entry: Omit<Recorded, 'seq'>; recorded: Promise<FoundRow | undefined>; settle: { resolve: (known: FoundRow | undefined) => void; reject: (fault: unknown) => void } }
 
 const MAX_BATCH = 200
 const DEADLINE_MS = 10_000
@@ -43,6 +44,8 @@ const BACK_OFF_MAX_MS = 1_000
 const LOOK_AGAIN_MS = [10, 20, 40, 80, 160, 320, 400]
 const IDS_PER_LOOK = 500
 const MAX_CLAIMED = 50_000
+/** Of this process' own records, for its readers: some 20 MB, and more than history waits for. */
+const TAIL_RECORDS = 5_000
 
 const nextTurn = (): Promise<void> => new Promise((done) => { setImmediate(done) })
 
@@ -61,6 +64,7 @@ export async function createPostgresJournal(pool: Pool, options: PostgresJournal
   let firstSeq = 1
   let durableSeq = 0
   const lookUp = lookUpTogether(pool)
+  const tail = new RecordTail(TAIL_RECORDS)
 
   async function run(): Promise<void> {
     // Whatever is recorded in this turn of the event loop goes in one batch.
@@ -76,9 +80,13 @@ export async function createPostgresJournal(pool: Pool, options: PostgresJournal
   /** A batch that PostgreSQL will not take goes one by one, so that one bad record does not take the others with it. */
   async function settle(batch: readonly OnItsWay[]): Promise<void> {
     try {
-      const { known, lastSeq } = await recordUntilDone(batch)
+      const { rows, lastSeq } = await recordUntilDone(batch)
+      batch.forEach((own, i) => {
+        const row = rows[i]
+        if (row && 'seq' in row) tail.put(placed(own, row.seq))
+      })
       durableSeq = Math.max(durableSeq, lastSeq)
-      batch.forEach(({ settle }, i) => { settle.resolve(known[i]) })
+      batch.forEach(({ settle }, i) => { const row = rows[i]; settle.resolve(row && 'first' in row ? row.first : undefined) })
     } catch (fault) {
       if (batch.length > 1 && !mayPass(fault)) for (const one of batch) await settle([one])
       else for (const { settle } of batch) settle.reject(new Error('PostgreSQL did not record the event, or did not say so', { cause: fault }))
@@ -106,7 +114,7 @@ export async function createPostgresJournal(pool: Pool, options: PostgresJournal
     recorded.catch(() => undefined) // the caller awaits it; a rejection must not be unhandled when nobody does
     const { eventId } = entry.event
     // The position is only known at the commit: it has a column of its own.
-    const own: OnItsWay = { eventId, lines: writeRecord({ ...entry, seq: 0 }), effects, recorded, settle }
+    const own: OnItsWay = { eventId, entry, lines: writeRecord({ ...entry, seq: 0 }), effects, recorded, settle }
     inFlight.set(eventId, own)
     waiting.push(own)
     running ??= run()
@@ -159,7 +167,8 @@ export async function createPostgresJournal(pool: Pool, options: PostgresJournal
       return known && toFound(known)
     },
     async *read(fromSeq, toSeq = durableSeq) {
-      yield* readJournal(pool, fromSeq, Math.min(toSeq, durableSeq))
+      if (fromSeq < firstSeq) throw new RangeError(`record ${fromSeq} is no longer in the journal`)
+      yield* readJournal(pool, tail, fromSeq, Math.min(toSeq, durableSeq))
     },
     async retire(beforeSeq, ages) {
       const retired = await retireJournal(pool, beforeSeq, ages)
@@ -179,6 +188,13 @@ export async function createPostgresJournal(pool: Pool, options: PostgresJournal
       await running
     },
   }
+}
+
+/** A record as readers get it, without its review's objects. */
+function placed({ entry, lines }: OnItsWay, seq: number): Recorded {
+  const record: Recorded = { ...entry, seq, lines: withSeq(seq, lines) }
+  if (record.review && record.lines) readReviewLater(record, record.lines)
+  return record
 }
 
 /** Look-ups of the same moment share one query. */

@@ -4,14 +4,15 @@ import { inOrder, type Effects } from '../../ports/recorder.js'
 import type { PostgresEnforcementStore } from './enforcement-store.js'
 import { inTransaction, type Pool } from './pool.js'
 
-/** A record on its way; `lines` as `writeRecord` gives them, whatever position they name. */
+/** A record on its way; `lines` as `writeRecord` gives them, with whatever position. */
 export interface Unrecorded { eventId: string; lines: Buffer; effects: Effects | undefined }
 
 /** A row of `journal_find`; pg gives bigint as text. `lines` is null once the record was retired. */
 export interface FoundRow { event_id: string; seq: string; lines: string | null }
 
-/** What became of each record of a batch: undefined for those that are recorded, otherwise what was recorded first. */
-export interface BatchOutcome { known: (FoundRow | undefined)[]; lastSeq: number }
+/** What became of a record of a batch: its position, or what was recorded first under its event id. */
+export type RowOutcome = { seq: number } | { first: FoundRow }
+export interface BatchOutcome { rows: RowOutcome[]; lastSeq: number }
 
 const RECORD = 'SELECT * FROM journal_record($1::text[], $2::text[])'
 
@@ -37,12 +38,13 @@ export async function recordBatch(pool: Pool, enforcement: Pick<PostgresEnforcem
 }
 
 function outcomeOf(batch: readonly Unrecorded[], known: ReadonlyMap<string | null, FoundRow>): BatchOutcome {
-  const before = Number(known.get(null)?.seq)
-  const rows = batch.map((r) => known.get(r.eventId))
-  return {
-    known: rows.map((row, i) => (row && typeof row.lines === 'string' && batch[i]?.lines.equals(Buffer.from(row.lines)) ? undefined : row)),
-    lastSeq: before + rows.filter((row) => !row).length,
-  }
+  let lastSeq = Number(known.get(null)?.seq)
+  const rows = batch.map(({ eventId, lines }): RowOutcome => {
+    const row = known.get(eventId)
+    if (!row) return { seq: ++lastSeq }
+    return typeof row.lines === 'string' && lines.equals(Buffer.from(row.lines)) ? { seq: Number(row.seq) } : { first: row }
+  })
+  return { rows, lastSeq }
 }
 
 const TEXT_OID = 25
@@ -64,6 +66,9 @@ function textArray(items: readonly Buffer[]): Buffer {
 
 /** A record as it was written, under the position it got: its first member is `seq`. */
 export const toRecorded = (seq: number, lines: string): Recorded => readRecord(Buffer.from(`{"seq":${seq}${lines.slice(lines.indexOf(','))}`))
+
+const COMMA = 44
+export const withSeq = (seq: number, lines: Buffer): Buffer => Buffer.concat([Buffer.from(`{"seq":${seq}`), lines.subarray(lines.indexOf(COMMA))])
 
 /** SQLSTATE classes and codes: connection, rolled back, no room, operator, system; lock not had, read-only, idle in transaction. */
 const PASSING = /^(08|40|53|57|58|55P03|25006|25P03)/

@@ -14,7 +14,7 @@ const backOffMs = (times: number): number => Math.min(50 * times, 1_000)
  * A client for one server, or for a Cluster when several nodes are named. While it is not connected it fails at once rather
  * than queue, and it sends nothing twice by itself: its users decide what is tried again. Resolves when it is connected, or
  * after five seconds without (it goes on trying). `onFault` hears of connection errors. With `answerMs` every command rejects
- * after it; that costs a timer each.
+ * after it; that costs a timer each. Commands of one turn of the event loop travel together.
  */
 export async function connectRedis(urls: readonly string[], onFault: (fault: Error) => void, answerMs?: number): Promise<RedisClient> {
   const [first] = urls
@@ -22,7 +22,7 @@ export async function connectRedis(urls: readonly string[], onFault: (fault: Err
   const options: RedisOptions = { ...OPTIONS, ...(answerMs === undefined ? {} : { commandTimeout: answerMs }) }
   // A silent connection is given up. Not in a Cluster: there ioredis would send its commands again, elsewhere, with time anew.
   const client = urls.length > 1 ? connectCluster(urls, options)
-    : new Redis(first, { ...options, ...(answerMs === undefined ? {} : { socketTimeout: answerMs }), enableOfflineQueue: false, retryStrategy: backOffMs })
+    : new Redis(first, { ...options, ...(answerMs === undefined ? {} : { socketTimeout: answerMs }), enableOfflineQueue: false, enableAutoPipelining: true, retryStrategy: backOffMs })
   client.on('error', onFault)
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, FIRST_WAIT_MS)
@@ -40,5 +40,5 @@ function connectCluster(urls: readonly string[], options: RedisOptions): Cluster
     ...(protocol === 'rediss:' && { tls: {} }),
   }
   const seeds = nodes.map(({ hostname, port }) => ({ host: hostname, port: port === '' ? 6379 : Number(port) }))
-  return new Cluster(seeds, { enableOfflineQueue: false, redisOptions, clusterRetryStrategy: backOffMs, slotsRefreshInterval: 10_000 })
+  return new Cluster(seeds, { enableOfflineQueue: false, enableAutoPipelining: true, redisOptions, clusterRetryStrategy: backOffMs, slotsRefreshInterval: 10_000 })
 }
