@@ -1,5 +1,6 @@
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes, type RateLimiterAbstract } from 'rate-limiter-flexible'
 import type { Limits } from './deps.js'
+import { createSeats, type Seats } from './seats.js'
 
 /** Routes that share a rate: asking for a decision, sending many, looking, changing. */
 export const GROUPS = ['score', 'bulk', 'review', 'write'] as const
@@ -7,14 +8,6 @@ export type Group = (typeof GROUPS)[number]
 
 /** A call that must wait: `limit` calls are let in per `windowS` seconds. */
 export interface Wait { retryAfterMs: number; limit: number; windowS: number }
-
-/** A number of seats: who finds none is turned away at once, nobody queues. */
-export interface Seats {
-  readonly full: boolean
-  /** False when there is none left; who got true must `leave` exactly once. */
-  enter: () => boolean
-  leave: () => void
-}
 
 /** Room for bodies, in bytes. One that is larger than all of it gets in when it is alone. */
 export interface Room {
@@ -56,7 +49,7 @@ export function createDoors(limits: Limits, now: () => number, store?: DoorStore
     take: (group, keyId) => group === 'score' && blocks ? blocks(keyId) : consume(groups[group], keyId),
     suspect: (ip) => consume(failures, ip),
     forgive: async (ip) => { await failures.reward(ip) },
-    score: createSeats(limits.scoreInFlight),
+    score: createSeats({ most: limits.scoreInFlight, targetMs: limits.scoreTargetMs, now }),
     bulk: createRoom(limits.bulkInFlightBytes),
   }
 }
@@ -104,19 +97,6 @@ async function takeBlock(limiter: RateLimiterAbstract, key: string, now: () => n
     if (!(refusal instanceof RateLimiterRes)) throw refusal
     const rest = limiter.points - (refusal.consumedPoints - BLOCK)
     return { left: Math.max(0, rest), until: now() + refusal.msBeforeNext, isLast: true }
-  }
-}
-
-export function createSeats(seats: number): Seats {
-  let taken = 0
-  return {
-    get full() { return taken >= seats },
-    enter: () => {
-      if (taken >= seats) return false
-      taken += 1
-      return true
-    },
-    leave: () => { taken -= 1 },
   }
 }
 

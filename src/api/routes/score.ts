@@ -15,11 +15,11 @@ const SHED_RETRY_MS = 1_000
 export const bodyOf = (body: unknown): Buffer => Buffer.isBuffer(body) ? body : NOTHING
 
 export function scoreRoutes(route: Route, { engine, limits }: Pick<ApiDeps, 'engine' | 'limits'>, doors: Doors): void {
-  async function process(raw: Raw): Promise<Processed> {
+  async function process(raw: Raw, leave: () => void): Promise<Processed> {
     try {
       return await engine.process(raw)
     } finally {
-      doors.score.leave()
+      leave()
     }
   }
 
@@ -34,9 +34,10 @@ export function scoreRoutes(route: Route, { engine, limits }: Pick<ApiDeps, 'eng
       response: { 200: ref('Decision'), ...errors(400, 401, 403, 409, 410, 413, 415, 429, 503) },
     },
     handler: async (request, reply) => {
-      if (!doors.score.enter()) return sendProblem(reply, 'overloaded', undefined, SHED_RETRY_MS)
+      const leave = doors.score.enter()
+      if (!leave) return sendProblem(reply, 'overloaded', undefined, SHED_RETRY_MS)
       const { traceparent } = request.headers
-      const result = await process({ body: bodyOf(request.body), requestOnly: true, ...(typeof traceparent === 'string' ? { traceparent } : {}) })
+      const result = await process({ body: bodyOf(request.body), requestOnly: true, ...(typeof traceparent === 'string' ? { traceparent } : {}) }, leave)
       switch (result.kind) {
         case 'decided': return reply.type(JSON_TYPE).send(result.bytes)
         case 'overloaded': return sendProblem(reply, 'overloaded', undefined, result.retryAfterMs)
