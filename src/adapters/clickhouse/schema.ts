@@ -1,5 +1,5 @@
 /** The DDL of the history. Pure text: what runs it is migrate.ts. */
-import { decision, epochMs, headWith, instant, review } from './documents.js'
+import { decision, decisionMembers, epochMs, head, headMembers, instant, review, reviewMembers } from './documents.js'
 
 /** Days each table keeps its rows. */
 export interface Retention { eventsDays: number; decisionsDays: number; holdsDays: number }
@@ -20,6 +20,12 @@ export type Table = (typeof TABLES)[number]
  * At one batch a second that is nearly three hours; beyond it the row keys still collapse repeats on merge.
  */
 const DEDUPLICATION_WINDOW = 10_000
+
+/**
+ * Fewer, larger merges than the engine's own 5: merges cost more than inserts do. There are about twice as many small parts (tens of a
+ * table, where inserts slow down at a thousand).
+ */
+const MERGE_SELECTOR_BASE = 10
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/
 
@@ -76,7 +82,7 @@ function table(l: Layout, name: Table, columns: string, body: Body): string[] {
   const partition = body.partition === undefined ? '' : `PARTITION BY ${body.partition} `
   const local = `CREATE TABLE IF NOT EXISTS ${storage(l, name)}${onCluster(l)} (${columns}
 ) ENGINE = ${engine(l, name, body.kind)} ${partition}ORDER BY ${body.orderBy} TTL ${ttlOf(name, l.retention)}
-SETTINGS ${dedupSettings(l)}${body.settings ?? ''}`
+SETTINGS ${dedupSettings(l)}, merge_selector_base = ${MERGE_SELECTOR_BASE}${body.settings ?? ''}`
   if (l.cluster === undefined) return [local]
   const distributed = `CREATE TABLE IF NOT EXISTS ${l.database}.${name}${onCluster(l)} AS ${storage(l, name)}
 ENGINE = Distributed(${l.cluster}, ${l.database}, ${name}_local, cityHash64(${body.shardBy}))`
@@ -84,9 +90,8 @@ ENGINE = Distributed(${l.cluster}, ${l.database}, ${name}_local, cityHash64(${bo
 }
 
 /** What both tables have of the event. `T`: type of what a request must say. */
-function place(T: string): string {
-  const head = headWith(T)
-  return `
+const place = (T: string): string => `
+  head_members ${headMembers(T)},
   seq UInt64 DEFAULT ${head('seq')} CODEC(Delta, ZSTD(1)),
   event_id String DEFAULT ${head('event.eventId')} CODEC(ZSTD(1)),
   occurred_at DateTime64(3, 'UTC') DEFAULT ${instant(head('event.occurredAt'))} CODEC(Delta, ZSTD(1)),
@@ -100,19 +105,18 @@ function place(T: string): string {
   channel_kind LowCardinality(${T}) DEFAULT ${head('event.channel.kind')},
   account_token Nullable(String) DEFAULT ${head('event.account.token')} CODEC(ZSTD(1)),
   patient_token ${T} DEFAULT ${head('event.patient.token')} CODEC(ZSTD(1)),`
-}
 
 // `Nullable` everywhere an event may be silent: a missing value is NULL, never '' or 0.
 const MAYBE = 'Nullable(String)'
-const head = headWith(MAYBE)
 
 /**
  * The journal's copy, made by the engine from the records' own bytes. Rows come and are read by `seq`, which is therefore the
  * key; `event_id` makes it unique even when two journals count alike. The projection is a small second ordering that finds
- * the key of an event id. The constraint refuses a document that the engine cannot read: it would make a row of nothing.
+ * the key of an event id. What only `find` and `read` want is taken from `head` when asked for: writing the event out of it once
+ * more costs as much as all columns. The constraint refuses a document that the engine cannot read: it would make a row of nothing.
  */
 const EVENTS = `
-  head String EPHEMERAL,${place(MAYBE)}
+  head String CODEC(ZSTD(1)),${place(MAYBE)}
   accepted_at DateTime64(3, 'UTC') DEFAULT ${instant(head('acceptedAt'))} CODEC(Delta, ZSTD(1)),
   type LowCardinality(String) DEFAULT ${head('event.type')},
   phone_token Nullable(String) DEFAULT ${head('event.patient.phone.token')} CODEC(ZSTD(1)),
@@ -121,8 +125,8 @@ const EVENTS = `
   ip_prefix_token Nullable(String) DEFAULT ${head('event.network.prefixToken')} CODEC(ZSTD(1)),
   payer_token Nullable(String) DEFAULT ${head('event.payer.token')} CODEC(ZSTD(1)),
   seat_token Nullable(String) DEFAULT ${head('event.operator.seatToken')} CODEC(ZSTD(1)),
-  body_hash String DEFAULT ${head('bodyHash')} CODEC(ZSTD(1)),
-  event String DEFAULT JSONExtractRaw(head, 'event') CODEC(ZSTD(1)),
+  body_hash String ALIAS JSONExtractString(head, 'bodyHash'),
+  event String ALIAS JSONExtractRaw(head, 'event'),
   CONSTRAINT was_read CHECK event_id != '',
   PROJECTION by_event_id (SELECT event_id, accepted_at, seq ORDER BY event_id)`
 
@@ -136,6 +140,8 @@ const RAW_FEATURES = `CAST(JSONExtractKeysAndValuesRaw(ifNull(review, ''), 'feat
  */
 const DECISIONS = `
   head String EPHEMERAL,${place('String')}
+  decision_members ${decisionMembers},
+  review_members ${reviewMembers},
   decision_id String DEFAULT ${decision('decision_id')} CODEC(ZSTD(1)),
   decided_at DateTime64(3, 'UTC') DEFAULT ${instant(epochMs(decision('decided_at')))} CODEC(Delta, ZSTD(1)),
   outcome LowCardinality(String) DEFAULT ${decision('outcome')},
