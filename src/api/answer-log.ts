@@ -8,6 +8,8 @@ import type { ApiDeps } from './deps.js'
  */
 export interface AnswerLog {
   answered: (request: FastifyRequest, reply: FastifyReply) => void
+  /** Turned away before it became a request of Fastify's. */
+  refused: (route: string, status: number) => void
   failed: (error: FastifyError, request: FastifyRequest) => void
 }
 
@@ -29,6 +31,10 @@ export function createAnswerLog({ log, now }: Pick<ApiDeps, 'log' | 'now'>): Ans
       } else {
         log.info(line, 'answered')
       }
+    },
+    refused: (route, status) => {
+      const omitted = refusals(`${route} ${status}`)
+      if (omitted !== undefined) log.warn({ route, status, omitted }, 'answered')
     },
     failed: (error, request) => {
       const route = request.routeOptions.url ?? 'unknown'

@@ -5,6 +5,7 @@ import { createAuthenticator } from './auth.js'
 import type { ApiDeps } from './deps.js'
 import { describeApi } from './docs.js'
 import { createDoors } from './doors.js'
+import { createFrontDoor, SCORE_PATH } from './front-door.js'
 import { BadInput, presentError, sendProblem } from './present-error.js'
 import { createGate, createRoute } from './route.js'
 import { adminRoutes } from './routes/admin.js'
@@ -23,23 +24,32 @@ const SMALL_BODY_BYTES = 64 * 1024
 const MAX_PARAM_CHARS = 128 * 12
 /** A body has to arrive in this time: slow senders do not keep seats. */
 const REQUEST_TIMEOUT_MS = 30_000
+const KEEP_ALIVE_MS = 72_000
 /** Long enough that one pause (a collection, a cold start) is no overload. */
 const LOOP_SAMPLE_MS = 1_000
 
 /** The HTTP API as a value: not listening yet. `close()` takes no new connections and finishes what is in flight. */
 export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   const { limits } = deps
+  const answers = createAnswerLog(deps)
+  const doors = createDoors(limits, deps.now, deps.doorStore)
+  const serverFactory = createFrontDoor({
+    isFull: () => doors.score.full, requestTimeoutMs: REQUEST_TIMEOUT_MS, keepAliveMs: KEEP_ALIVE_MS, onRefused: () => {
+      answers.refused(SCORE_PATH, 503)
+      deps.observe(SCORE_PATH, 503, 0)
+    },
+  })
   const app = fastify({
+    serverFactory,
     loggerInstance: deps.log, logController: new LogController({ disableRequestLogging: true }),
     trustProxy: deps.trustProxy ?? false, bodyLimit: SMALL_BODY_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS, return503OnClosing: false, routerOptions: { maxParamLength: MAX_PARAM_CHARS },
+    return503OnClosing: false, routerOptions: { maxParamLength: MAX_PARAM_CHARS },
     // Bodies are taken as they are or refused: nothing is coerced, filled in or dropped.
     ajv: { customOptions: { coerceTypes: false, useDefaults: false, removeAdditional: false, allErrors: true, allowUnionTypes: true } },
     frameworkErrors: (_error, _request, reply) => { sendProblem(reply, 'not-found') },
   })
   // One logger for all: a child per request costs more than the line it would print.
   app.setChildLoggerFactory((logger) => logger)
-  const answers = createAnswerLog(deps)
   app.setErrorHandler((error: FastifyError, request, reply) => presentError(error, reply, () => { answers.failed(error, request) }))
   // Schemas of answers describe them; they do not filter them.
   app.setSerializerCompiler(() => (payload) => JSON.stringify(payload))
@@ -59,7 +69,6 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   endIdleConnections(app)
 
   await describeApi(app, deps.version)
-  const doors = createDoors(limits, deps.now, deps.doorStore)
   const authenticator = createAuthenticator({ access: deps.access, doors, now: deps.now, cacheMs: limits.keyCacheMs })
   const route = createRoute(app, createGate({ authenticator, doors }))
   healthRoutes(app, route, deps)

@@ -68,10 +68,9 @@ export function createRoute(root: FastifyInstance, gate: (scopes: readonly Scope
 
 type Hook = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
 
-/** What stands before every handler but the public ones, cheapest first: room, key, address, scope, hospital, rate. */
+/** What stands before every handler but the public ones, cheapest first: key, address, scope, hospital, rate. */
 export function createGate({ authenticator, doors }: { authenticator: Authenticator; doors: Doors }): (scopes: readonly Scope[], group: Group) => Hook {
   return (scopes, group) => async (request, reply) => {
-    if (group === 'score' && doors.score.full) return sendProblem(reply, 'overloaded', undefined, SHED_RETRY_MS)
     const { authorization } = request.headers
     const found = authenticator.recent(authorization) ?? await authenticator.ask(authorization, request.ip)
     if (found.kind !== 'known') return refuse(reply, found)

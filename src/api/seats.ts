@@ -14,10 +14,10 @@ export interface SeatsOptions {
   now: () => number
 }
 
-/** Never fewer: a single slow answer must not close the door. */
-const LEAST = 16
+/** Never fewer: what makes them slow may be the others who are turned away, and fewer seats would not help that. */
+const LEAST = 64
 /** For the first burst, before anything is known of this machine. */
-const FIRST = 200
+const FIRST = 128
 const ADJUST_EVERY_MS = 100
 /** So many must have left before their mean says something. */
 const ENOUGH = 8

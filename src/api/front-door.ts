@@ -1,0 +1,33 @@
+import { createServer } from 'node:http'
+import type { FastifyServerFactory } from 'fastify'
+import { problem, PROBLEM_JSON } from './present-error.js'
+
+export const SCORE_PATH = '/v1/score'
+
+const BODY = JSON.stringify(problem('overloaded'))
+const HEADERS = { 'content-type': PROBLEM_JSON, 'content-length': String(Buffer.byteLength(BODY)), 'retry-after': '1' }
+
+/**
+ * Turns score calls away before Fastify sees them, while no seat is free. In a rush far more are turned away than let in, and
+ * each does so on the thread that decides the others: no key is looked up for it, and no body waited for.
+ */
+export function createFrontDoor({ isFull, onRefused, requestTimeoutMs, keepAliveMs }: FrontDoorOptions): FastifyServerFactory {
+  return (handle) => {
+    const server = createServer((request, response) => {
+      if (request.url !== SCORE_PATH || request.method !== 'POST' || !isFull()) { handle(request, response); return }
+      response.writeHead(503, HEADERS).end(BODY)
+      onRefused()
+    })
+    server.requestTimeout = requestTimeoutMs
+    server.keepAliveTimeout = keepAliveMs
+    return server
+  }
+}
+
+export interface FrontDoorOptions {
+  isFull: () => boolean
+  onRefused: () => void
+  requestTimeoutMs: number
+  /** A connection that falls idle stays open for so long. */
+  keepAliveMs: number
+}
