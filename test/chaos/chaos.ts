@@ -7,7 +7,7 @@ import { seeded } from '../support/people.js'
 import { BUILT, createKey, freePort, openDataDir, startProduct, type Product, type Settings } from '../support/process.js'
 import { cityTraffic } from '../support/traffic.js'
 import { repeatAll, untilEnded, untilSettled } from './audit.js'
-import { openDesk, type Desk } from './desk.js'
+import { meetFate, openDesk, type Desk } from './desk.js'
 import { judge, type Verdict } from './judge.js'
 import { createLedger, type Ledger, type PlacedHold } from './ledger.js'
 import { createLoad } from './load.js'
@@ -41,7 +41,6 @@ export const HOSPITALS = ['h-brief', 'h-desk', 'h-quit', 'h-brief', 'h-desk', 'h
 export const SHORTEST_HOLD_MS = 60_000
 /** Callbacks that are read and then answered with an error: they must come again, the same. */
 export const REFUSED_CALLBACKS = 0.05
-export const RACES = 0.1
 
 /** Kills the product in the middle of a load and judges what the outside saw. Everything it starts it ends. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
@@ -122,13 +121,7 @@ async function attack(options: ChaosOptions & { say: (line: string) => void }, s
   const load = createLoad({ stories, client, kafka, ledger, random, perSecond, onProgress })
 
   function act(hold: PlacedHold): void {
-    if (hold.hospital === 'h-desk') desk.add(hold.holdId)
-    // Some people decide in the very moment in which the hold runs out.
-    if (hold.hospital === 'h-brief' && random() < RACES) desk.add(hold.holdId, hold.expiresAt - 60)
-    if (hold.hospital === 'h-quit') {
-      const event = { event_id: `quit-${hold.eventId}`, type: 'booking.cancelled', occurred_at: new Date().toISOString(), order_id: hold.orderId, cancel: { by: 'patient', reason: '' } }
-      late.push(sleep(random() * 5_000).then(() => load.send(event)))
-    }
+    late.push(meetFate(hold, { desk, random, send: (event) => load.send(event), patienceMs: 5_000 }))
   }
 
   let deadLetters = 0

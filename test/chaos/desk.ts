@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from '../support/client.js'
-import type { Ledger } from './ledger.js'
+import type { WireEvent } from '../support/traffic.js'
+import type { Ledger, PlacedHold } from './ledger.js'
 
 export interface Desk {
   /** A hold for the next free reviewer, not before `notBefore` (epoch milliseconds). */
@@ -46,4 +47,18 @@ export function openDesk(reviewers: readonly Client[], ledger: Ledger): Desk {
       await working
     },
   }
+}
+
+/** Share of the brief hospital's holds that somebody decides in the very moment in which they run out. */
+const RACES = 0.1
+
+export interface FateOptions { desk: Desk; random: () => number; send: (event: WireEvent) => Promise<void>; patienceMs: number }
+
+/** What becomes of a hold, by its hospital: decided by a person, left to run out, or its booking cancelled within `patienceMs`. Resolves when that is sent. */
+export async function meetFate(hold: PlacedHold, { desk, random, send, patienceMs }: FateOptions): Promise<void> {
+  if (hold.hospital === 'h-desk') desk.add(hold.holdId)
+  if (hold.hospital === 'h-brief' && random() < RACES) desk.add(hold.holdId, hold.expiresAt - 60)
+  if (hold.hospital !== 'h-quit') return
+  await sleep(random() * patienceMs)
+  await send({ event_id: `quit-${hold.eventId}`, type: 'booking.cancelled', occurred_at: new Date().toISOString(), order_id: hold.orderId, cancel: { by: 'patient', reason: '' } })
 }

@@ -6,8 +6,8 @@ import type { OutsideKafka } from '../support/outside-kafka.js'
 import { seeded } from '../support/people.js'
 import { cityTraffic } from '../support/traffic.js'
 import { repeatAll, untilEnded, untilSettled } from './audit.js'
-import { HOSPITALS, RACES, REFUSED_CALLBACKS, SHORTEST_HOLD_MS, mayBeActive } from './chaos.js'
-import { openDesk } from './desk.js'
+import { HOSPITALS, REFUSED_CALLBACKS, SHORTEST_HOLD_MS, mayBeActive } from './chaos.js'
+import { meetFate, openDesk } from './desk.js'
 import type { Fault } from './faults.js'
 import { judge, type Verdict } from './judge.js'
 import { createLedger, type Ledger, type PlacedHold } from './ledger.js'
@@ -113,12 +113,7 @@ async function attack(options: SharedChaosOptions, { site, kafka, receiver, rand
   function act(hold: PlacedHold): void {
     // What the probes place is nobody's.
     if (isOver) return
-    if (hold.hospital === 'h-desk') desk.add(hold.holdId)
-    if (hold.hospital === 'h-brief' && random() < RACES) desk.add(hold.holdId, hold.expiresAt - 60)
-    if (hold.hospital === 'h-quit') {
-      const event = { event_id: `quit-${hold.eventId}`, type: 'booking.cancelled', occurred_at: new Date().toISOString(), order_id: hold.orderId, cancel: { by: 'patient', reason: '' } }
-      late.push(sleep(random() * 3_000).then(() => endless.send(event)))
-    }
+    late.push(meetFate(hold, { desk, random, send: (event) => endless.send(event), patienceMs: 3_000 }))
   }
 
   let deadLetters = 0
