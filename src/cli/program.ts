@@ -1,17 +1,21 @@
 import { Command, CommanderError } from 'commander'
 import { addDoctor } from './doctor.js'
+import { addEvaluate, type EvaluateOptions } from './evaluate.js'
 import { EXIT, freshLine, wordsOf, type ExitCode, type Io } from './io.js'
 import { addKeys, type KeysActions } from './keys.js'
 import { addRebuild } from './rebuild.js'
 import { addReplay, type ReplayOptions } from './replay.js'
 import { addRules, type RulesCheckOptions } from './rules.js'
 import { addServe, type ServeOptions } from './serve.js'
+import { addSimulate, type SimulateOptions } from './simulate.js'
 import { VERSION } from './version.js'
 
 /** What main does for each command, its arguments checked. A rejection is a fault: its message is printed, exit code 1. */
 export interface Actions extends KeysActions {
   serve(options: ServeOptions): Promise<ExitCode>
   replay(options: ReplayOptions): Promise<ExitCode>
+  simulate(options: SimulateOptions): Promise<ExitCode>
+  evaluate(options: EvaluateOptions): Promise<ExitCode>
   rulesCheck(options: RulesCheckOptions): Promise<ExitCode>
   rebuild(): Promise<ExitCode>
   doctor(options: { json: boolean }): Promise<ExitCode>
@@ -37,6 +41,8 @@ Examples:
   // Subcommands are made with program.command(), which hands them the settings above.
   addServe(program, async (options) => { finish(await actions.serve(options)) })
   addReplay(program, async (options) => { finish(await actions.replay(options)) })
+  addSimulate(program, async (options) => { finish(await actions.simulate(options)) })
+  addEvaluate(program, async (options) => { finish(await actions.evaluate(options)) })
   addRules(program, async (options) => { finish(await actions.rulesCheck(options)) })
   addKeys(program, {
     keysCreate: async (options) => { finish(await actions.keysCreate(options)) },

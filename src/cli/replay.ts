@@ -62,14 +62,14 @@ Examples:
     })
 }
 
-function readSpeed(text: string): 'max' | number {
+export function readSpeed(text: string): 'max' | number {
   const factor = Number(text)
   if (text === 'max') return text
   if (text.trim() === '' || !Number.isFinite(factor) || factor <= 0) throw new InvalidArgumentError("It is 'max' or a number above 0.")
   return factor
 }
 
-function readPath(text: string): string {
+export function readPath(text: string): string {
   if (text === '' || text === '-') throw new InvalidArgumentError('It is the name of a file.')
   return text
 }

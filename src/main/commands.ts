@@ -16,11 +16,13 @@ import { writeConfigProblems, writeSettings } from '../cli/serve.js'
 import { configFromEnvironment, describeConfig, type Config } from '../config.js'
 import { buildRulebook } from '../pipeline/rulebook.js'
 import type { AccessStore } from '../ports/access-store.js'
+import { evaluate } from './evaluate.js'
 import { newKey } from './identity.js'
 import { remoteEngine, remoteRebuild } from './remote.js'
 import { createReplayEngine, replay } from './replay.js'
 import { startRuntime, type Runtime } from './runtime.js'
 import { serve } from './serve.js'
+import { simulate } from './simulate.js'
 import { openClickhouse, openDatabase, openEventLog, type Closers } from './stores.js'
 
 /** What each command does, with the configuration read when it is needed: a bad one is reported whole. */
@@ -35,6 +37,9 @@ export function createActions(io: Io): Actions {
       if (!options.record) return replay(io, options, await createReplayEngine(config))
       return onDataDir(config, (server) => replay(io, options, remoteEngine(server)), (runtime) => replay(io, options, runtime.engine))
     }),
+    // The configuration is read for Kafka only: a city in a file needs none.
+    simulate: (options) => options.to === 'kafka' ? withConfig((config) => simulate(io, options, config)) : simulate(io, options),
+    evaluate: (options) => evaluate(io, options),
     rulesCheck: ({ dir, json }) => withConfig(async (config) => {
       const { rulebook, problems } = buildRulebook(await readRuleFiles(dir ?? config.rulesDir), [])
       return writeRulesCheck(io, { rules: rulebook?.rules.rules.length ?? 0, policies: rulebook ? rulebook.policies.count : 0, problems }, { json })

@@ -71,7 +71,7 @@ type Writable = { -readonly [K in keyof ReplaySummary]: K extends 'outcomes' ? R
 const noOutcomes = (): Record<Outcome, number> => ({ allow: 0, challenge: 0, throttle: 0, hold: 0, deny: 0 })
 
 /** `mode`: 0600 for what holds identities. */
-function createOutput(path: string, mode = 0o666): { write: (text: string) => Promise<void> | undefined; close: () => Promise<void> } {
+export function createOutput(path: string, mode = 0o666): { write: (text: string) => Promise<void> | undefined; close: () => Promise<void> } {
   const stream: WriteStream = createWriteStream(path, { mode })
   const failed = new Promise<never>((_, reject) => { stream.once('error', reject) })
   failed.catch(() => undefined)
@@ -83,12 +83,20 @@ function createOutput(path: string, mode = 0o666): { write: (text: string) => Pr
 
 /** Waits so that events come `factor` times as fast as they happened. */
 function pace(factor: number): (raw: string) => Promise<void> {
-  let first: { eventMs: number; wallMs: number } | undefined
+  const until = paceOf(factor)
   return async (raw) => {
     const at = Date.parse(/"occurred_at"\s*:\s*"([^"]{10,40})"/.exec(raw)?.[1] ?? '')
     if (Number.isNaN(at)) return
-    first ??= { eventMs: at, wallMs: Date.now() }
-    const waitMs = first.wallMs + (at - first.eventMs) / factor - Date.now()
+    const waitMs = until(at)
     if (waitMs > 0) await sleep(waitMs)
+  }
+}
+
+/** Milliseconds to wait until an event's time (epoch milliseconds) has come; the first event's time is now. */
+export function paceOf(factor: number): (eventMs: number) => number {
+  let first: { eventMs: number; wallMs: number } | undefined
+  return (eventMs) => {
+    first ??= { eventMs, wallMs: Date.now() }
+    return Math.max(0, first.wallMs + (eventMs - first.eventMs) / factor - Date.now())
   }
 }

@@ -22,7 +22,7 @@ async function run(args: string[], code: ExitCode = 0): Promise<{ code: ExitCode
   const calls: [string, unknown][] = []
   const note = (name: string) => (options?: unknown) => { calls.push([name, options]); return Promise.resolve(code) }
   const actions: Actions = {
-    serve: note('serve'), replay: note('replay'), rulesCheck: note('rulesCheck'), rebuild: note('rebuild'), doctor: note('doctor'),
+    serve: note('serve'), replay: note('replay'), simulate: note('simulate'), evaluate: note('evaluate'), rulesCheck: note('rulesCheck'), rebuild: note('rebuild'), doctor: note('doctor'),
     keysCreate: note('keysCreate'), keysList: note('keysList'), keysRevoke: note('keysRevoke'),
   }
   const io = capture()
@@ -85,7 +85,7 @@ describe('zhenhao', () => {
 })
 
 const done = (): Promise<ExitCode> => Promise.resolve(0)
-const noActions: Actions = { serve: done, replay: done, rulesCheck: done, rebuild: done, doctor: done, keysCreate: done, keysList: done, keysRevoke: done }
+const noActions: Actions = { serve: done, replay: done, simulate: done, evaluate: done, rulesCheck: done, rebuild: done, doctor: done, keysCreate: done, keysList: done, keysRevoke: done }
 
 describe('the summary of a replay', () => {
   const summary: ReplaySummary = {
