@@ -34,7 +34,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   const answers = createAnswerLog(deps)
   const doors = createDoors(limits, deps.now, deps.doorStore)
   const serverFactory = createFrontDoor({
-    isFull: () => doors.score.full, requestTimeoutMs: REQUEST_TIMEOUT_MS, keepAliveMs: KEEP_ALIVE_MS, onRefused: () => {
+    seats: doors.score, requestTimeoutMs: REQUEST_TIMEOUT_MS, keepAliveMs: KEEP_ALIVE_MS, onRefused: () => {
       answers.refused(SCORE_PATH, 503)
       deps.observe(SCORE_PATH, 503, 0)
     },

@@ -35,10 +35,13 @@ export function problem(kind: ProblemKind, extra: Extra = {}): Problem {
   return { type: `urn:zhenhao:problem:${kind}`, title, status, detail, ...extra }
 }
 
-/** Sends a problem; `retryAfterMs` becomes Retry-After in whole seconds, at least 1. */
+/** Whole seconds, at least 1. */
+export const retryAfter = (ms: number): string => String(Math.max(1, Math.ceil(ms / 1_000)))
+
+/** Sends a problem; `retryAfterMs` becomes Retry-After. */
 export function sendProblem(reply: FastifyReply, kind: ProblemKind, extra?: Extra, retryAfterMs?: number): FastifyReply {
   const body = problem(kind, extra)
-  if (retryAfterMs !== undefined) reply.header('retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1_000))))
+  if (retryAfterMs !== undefined) reply.header('retry-after', retryAfter(retryAfterMs))
   return reply.code(body.status).type(PROBLEM_JSON).send(JSON.stringify(body))
 }
 

@@ -117,7 +117,7 @@ const childWithoutId: Manner = (city, want) => {
   return through(want, city.world.people.childOf(n, guardian), hand, boundLongAgo(city.world, city.reach.account(n), n + 1, relation))
 }
 
-/** A community doctor's one device, for dozens of elders. */
+/** A community doctor's one device, for dozens of elders; some have accounts of their own. */
 const villageClinic: Manner = (city, want) => {
   const { world, reach } = city
   const { random, n, atMs } = want
@@ -125,6 +125,7 @@ const villageClinic: Manner = (city, want) => {
   const doctor = OTHERS + 2 ** 20 + clinic
   const elder = hash(world.seed, KIND.cluster, clinic, hash(n) % 55) % world.people.size
   const hand: Hand = { ...reach.online(doctor, random), device: reach.device(2 * doctor), network: { ip: reach.address(hash(clinic), hash(clinic, 1)), proxy: false, datacenter: false } }
+  if (share(elder, clinic, 1) < 0.3) return through(want, world.people.person(elder), { ...hand, account: reach.account(elder) }, boundLongAgo(world, reach.account(elder), elder, 'self'))
   const relation = share(elder, clinic) < 0.7 ? 'helper' : 'other'
   const made = { ...through(want, world.people.person(elder), hand, boundLongAgo(world, reach.account(doctor), elder, relation)), pace: random.chance(0.3) ? 'quick' as const : 'human' as const }
   if (random.chance(0.25)) made.prologue.push({ at: atMs - 60_000, act: () => { verify(world, hand, made.patient, 'face', true) } })

@@ -1,4 +1,5 @@
 import type { Hospital } from './hospitals.js'
+import { HOUSEHOLD } from './people.js'
 import { hash, KIND, must, opaque, Random, share } from './random.js'
 import { DAY_MS, SECOND_MS, type Account, type Channel, type Device, type Hand, type Network, type Sitting } from './wire.js'
 import type { World } from './world.js'
@@ -18,6 +19,8 @@ const ONLINE: readonly (readonly [Channel, number])[] = [
 ]
 const PHONE_LINES: readonly Channel[] = [{ id: '114', kind: 'phone' }, { id: '12580', kind: 'phone' }, { id: '12320', kind: 'phone' }]
 const PARTNERS = 4
+/** People among whom one signs in for the others. */
+const STREET = 400
 const MODELS = 140
 const APP_VERSIONS = ['5.2.1', '5.2.1', '5.2.1', '5.2.0', '5.1.8', '5.1.3', '4.9.7'] as const
 
@@ -75,9 +78,20 @@ export class Reach {
   /** A person's own phone or computer. Some pay at the hospital: no payer is known. */
   online(holder: number, random: Random, channel = this.channel(random)): Hand {
     return {
-      channel, account: this.account(holder), device: this.device(2 * holder + (random.chance(0.12) ? 1 : 0)), network: this.network(holder, random),
+      channel, account: this.account(holder), device: this.device(this.deviceOfHolder(holder, random)), network: this.network(holder, random),
       ...(random.chance(0.82) && { payer: this.payer(holder) }),
     }
+  }
+
+  /**
+   * One's own, or a second one; in some households one phone serves several accounts, and on some streets somebody signs in for
+   * those who cannot.
+   */
+  private deviceOfHolder(holder: number, random: Random): number {
+    const { seed } = this.world, household = holder - holder % HOUSEHOLD
+    if (holder < OTHERS && share(seed, KIND.device, household, 1) < 0.15) return 2 * household
+    if (holder < OTHERS && share(seed, KIND.device, holder, 2) < 0.04) return 2 * (OTHERS + 2 ** 22 + Math.floor(holder / STREET))
+    return 2 * holder + (random.chance(0.12) ? 1 : 0)
   }
 
   /** Partners pass on less. */

@@ -10,7 +10,6 @@ import { errors, json, ref } from '../schemas.js'
 export const MAX_BATCH = 500
 const NOTHING = Buffer.alloc(0)
 const JSON_TYPE = 'application/json; charset=utf-8'
-const SHED_RETRY_MS = 1_000
 
 export const bodyOf = (body: unknown): Buffer => Buffer.isBuffer(body) ? body : NOTHING
 
@@ -35,7 +34,7 @@ export function scoreRoutes(route: Route, { engine, limits }: Pick<ApiDeps, 'eng
     },
     handler: async (request, reply) => {
       const leave = doors.score.enter()
-      if (!leave) return sendProblem(reply, 'overloaded', undefined, SHED_RETRY_MS)
+      if (!leave) return sendProblem(reply, 'overloaded', undefined, doors.score.comeAgainMs())
       const { traceparent } = request.headers
       const result = await process({ body: bodyOf(request.body), requestOnly: true, ...(typeof traceparent === 'string' ? { traceparent } : {}) }, leave)
       switch (result.kind) {

@@ -93,7 +93,7 @@ async function sizeOf(client: RedisClient, prefix: string, { day, events, bookin
 async function valuesOf(client: RedisClient, prefix: string): Promise<Map<number, Values>> {
   const found = new Map<number, Values>()
   for (let cursor = '0'; ;) {
-    const [next, keys] = await client.callBuffer('scan', cursor, 'COUNT', '1000') as [Buffer, Buffer[]]
+    const [next, keys] = await client.scanBuffer(cursor, 'COUNT', 1_000)
     const lengths = client.pipeline()
     for (const key of keys) lengths.callBuffer('strlen', key)
     const answers = await lengths.exec() ?? []

@@ -60,4 +60,15 @@ describe('seats', () => {
     const [all] = serve({ most: 50, targetMs: 0 }, [{ perSecond: 100, demand: 1_000, seconds: 10 }])
     expect(late(all?.tookMs ?? [])).toBe(500)
   })
+
+  it('tell those who find none to come again one after the other, as fast as seats come free, within a minute', () => {
+    const [, rush] = serve({}, [{ perSecond: 500, demand: 2_000, seconds: 5 }, { perSecond: 500, demand: 2_000, seconds: 1 }])
+    const waits = Array.from({ length: 1_000 }, () => rush?.seats.comeAgainMs() ?? NaN)
+    expect(waits[0]).toBeGreaterThanOrEqual(1_000)
+    // A thousand of them at 500 a second are two seconds.
+    expect((waits.at(-1) ?? NaN) - (waits[0] ?? NaN)).toBeGreaterThan(1_500)
+    expect((waits.at(-1) ?? NaN) - (waits[0] ?? NaN)).toBeLessThan(2_500)
+    for (let i = 0; i < 100_000; i++) rush?.seats.comeAgainMs()
+    expect(rush?.seats.comeAgainMs()).toBe(60_000)
+  })
 })
