@@ -7,6 +7,7 @@ import { runAsLeader } from '../adapters/postgres/leader.js'
 import { createPostgresPositions } from '../adapters/postgres/positions.js'
 import { clearLogs } from '../adapters/redis/clear.js'
 import { ANSWER_MS, connectRedis, type RedisClient } from '../adapters/redis/connect.js'
+import { shortPrefix } from '../adapters/redis/keys.js'
 import { createMarks, memoryOf } from '../adapters/redis/marks.js'
 import { createSeen } from '../adapters/redis/seen.js'
 import { createRedisVelocityStore } from '../adapters/redis/velocity-store.js'
@@ -43,7 +44,7 @@ export async function keepShared({ stores, enforcement, rulebook, config, meters
   const layout = layoutOf(rulebook().plan)
   // Another layout counts in other keys, so that two versions can run side by side during an upgrade.
   const layoutName = shortHash(layout.version)
-  const prefix = `${installation}${layoutName}:`
+  const prefix = shortPrefix(`${installation}${layoutName}`)
   const counters = createRedisVelocityStore({ client: counting, layout, prefix })
   const marks = createMarks(redis, prefix), ledger = createCounterLedger(pool)
   const watch = await watchCounters({ marks, ledger, layout: layoutName, everyMs: WATCH_EVERY_MS, sleep: pause })

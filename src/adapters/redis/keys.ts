@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import calculateSlot from 'cluster-key-slot'
 
 /** Name of an entity's value, and the hash slot of a Cluster that it is in. */
@@ -21,3 +22,6 @@ export class Keys {
 }
 
 const BRACE = Buffer.from('}')
+
+/** A prefix for what has a long name. Eight characters: with the entity's own name and Redis' head they just fit into 32 bytes. */
+export const shortPrefix = (name: string): string => `z${createHash('sha256').update(name).digest('base64url').slice(0, 7)}`

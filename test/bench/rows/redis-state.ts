@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { connectRedis, type RedisClient } from '../../../src/adapters/redis/connect.js'
+import { shortPrefix } from '../../../src/adapters/redis/keys.js'
 import { createRedisVelocityStore } from '../../../src/adapters/redis/velocity-store.js'
 import { loadRulebook } from '../../../src/main/rules.js'
 import { decode } from '../../../src/scoring/decode.js'
 import { observe } from '../../../src/scoring/observe.js'
 import { layoutOf, LOG_KINDS } from '../../../src/scoring/plan.js'
 import { createTokeniser, toBookingEvent, type Tokeniser } from '../../../src/scoring/tokenise.js'
-import { shortHash } from '../../../src/scoring/yaml-file.js'
 import { startRedis } from '../../support/redis.js'
 import { against, type BenchOptions, type RowResult } from '../figures.js'
 import { childWith, cpuUsOfTree } from '../processes.js'
@@ -35,8 +35,7 @@ export async function run(options: BenchOptions): Promise<RowResult> {
     const { plan } = await loadRulebook('rules', [])
     const layout = layoutOf(plan)
     const tokeniser = await createTokeniser(randomBytes(32))
-    // As long as the product's own prefix: each entity pays for it.
-    const prefix = `zhenhao:${randomBytes(6).toString('hex')}:${shortHash(layout.version)}:`
+    const prefix = shortPrefix(randomBytes(6).toString('hex'))
     const store = createRedisVelocityStore({ client, layout, prefix, deadlineMs: 10_000 })
     const sizes = [await sizeOf(client, prefix, { day: 0, events: 0, bookings: 0 })]
     const began = performance.now(), redisBefore = cpuUsOfTree(childWith('redis-server')), cpuBefore = process.cpuUsage()

@@ -29,7 +29,7 @@ export async function run(options: BenchOptions): Promise<RowResult> {
       const bookings = Math.ceil(1.1 * stretches.reduce((sum, { perSecond, seconds }) => sum + perSecond * seconds, 0)) + 100
       const go = await load.prepare({ url: product.url, key, connections: CONNECTIONS, againForMs, stretches, wave: { seed: 41, wave, startMs: Date.now() - 60_000, bookings, spreadMs: 55_000 } })
       const result = await go()
-      await untilDelivered(product, 300_000)
+      await untilDelivered([product], 300_000)
       return result
     }
     let capacity = 0

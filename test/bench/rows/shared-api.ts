@@ -49,7 +49,7 @@ async function measure({ servers, product, load, key, wave }: Bed, perSecond: nu
   const result = await go()
   const cpu = cpuBetween(before, servers.cpuUs(product), result.requests)
   // What an overloaded round left behind must not weigh on the next.
-  await untilDelivered(product)
+  await untilDelivered([product])
   await sleep(300)
   return { ...result, perSecond, cpu }
 }

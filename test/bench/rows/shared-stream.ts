@@ -26,7 +26,7 @@ export async function run(options: BenchOptions): Promise<RowResult> {
     const before = servers.cpuUs(worker)
     const looks = await untilDrained(outside)
     const cpu = cpuBetween(before, servers.cpuUs(worker), (looks.at(-1)?.decided ?? NaN) - (looks[0]?.decided ?? NaN))
-    const deliveredMs = await untilDelivered(worker)
+    const deliveredMs = await untilDelivered([worker])
     await worker.stop()
     return { ...await resultOf(outside, { events: events.length, requests: events.filter((e) => e.scored).length }, looks, cpu, options, worker, deliveredMs) }
   } finally {

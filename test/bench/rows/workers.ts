@@ -51,7 +51,7 @@ async function runWith(workers: number, events: readonly WireEvent[], probes: re
     const sentAt = await outside.send(events, EVENTS_PER_S)
     const requests = events.filter((e) => e.scored).length
     for (const deadline = Date.now() + 120_000; Date.now() < deadline && (await outside.lag() > 0 || await outside.count(TOPICS.decisions) < requests);) await sleep(100)
-    await Promise.all(all.map((worker) => untilDelivered(worker)))
+    await untilDelivered(all)
     await Promise.all(all.map((worker) => worker.stop()))
     const published = await readDecisions(outside)
     const took = [...published.byEvent].map(([id, { at }]) => at - (sentAt.get(id) ?? NaN))
