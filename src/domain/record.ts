@@ -17,6 +17,8 @@ export interface Recorded {
    * Generation of the shared counters (`Standing`) its event was counted in; absent where they are this
    * process's own, and where they could not be asked: then it is still to be counted. */
   countedIn?: string
+  /** It was suspected for what it was by itself, and whoever shares something with it is seen in that light (scoring/score.ts). */
+  suspected?: true
   /** The decision's exact bytes. */
   decision?: string
   review?: Review
@@ -30,8 +32,8 @@ export interface Recorded {
  */
 export function writeRecord(record: Recorded, headroom = 0): Buffer {
   if (record.lines && headroom === 0) return record.lines
-  const { seq, acceptedAt, bodyHash, event, backfilled, countedIn, decision, review } = record
-  const text = `${JSON.stringify({ seq, acceptedAt, bodyHash, event, backfilled, countedIn })}\n${decision ?? ''}\n${review ? reviewText(review) : ''}`
+  const { seq, acceptedAt, bodyHash, event, backfilled, countedIn, suspected, decision, review } = record
+  const text = `${JSON.stringify({ seq, acceptedAt, bodyHash, event, backfilled, countedIn, suspected })}\n${decision ?? ''}\n${review ? reviewText(review) : ''}`
   const bytes = Buffer.allocUnsafe(headroom + Buffer.byteLength(text))
   bytes.write(text, headroom)
   return bytes

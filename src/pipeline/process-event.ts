@@ -90,7 +90,7 @@ export function createEngine(deps: EngineDeps): Engine {
   async function record(entry: Omit<Recorded, 'seq'>, scored?: Scored): Promise<Processed> {
     const { event, bodyHash } = entry
     const bytes = scored && JSON.stringify(scored.decision)
-    const whole = scored && bytes !== undefined ? { ...entry, decision: bytes, review: scored.review } : entry
+    const whole = scored && bytes !== undefined ? { ...entry, ...(scored.suspected ? { suspected: true as const } : {}), decision: bytes, review: scored.review } : entry
     const recording = recorder.record(whole, scored ? effectsOfDecision(entry, scored.decision) : effectsOf(entry))
     deps.onProcessed?.(event, scored)
     const first = await recording

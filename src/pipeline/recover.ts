@@ -52,8 +52,8 @@ export async function countRecorded(velocity: VelocityStore, rulebook: Rulebook,
   await Promise.all(records.map((record) => count(velocity, rulebook, record)))
 }
 
-async function count(velocity: VelocityStore, rulebook: Rulebook, { event, decision }: Recorded): Promise<void> {
-  await velocity.run(countEvent(rulebook, event))
+async function count(velocity: VelocityStore, rulebook: Rulebook, { event, suspected, decision }: Recorded): Promise<void> {
+  await velocity.run(countEvent(rulebook, event, suspected))
   if (decision === undefined) return
   const { throttle } = JSON.parse(decision) as Decision
   const key = throttle && queueKeyOf(event)

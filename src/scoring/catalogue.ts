@@ -8,6 +8,8 @@ export interface FeatureSpec {
   type: FeatureType
   unit: string
   meaning: string
+  /** Tells of other bookings that were suspected: what rests on it must not make this one a reason to suspect others. */
+  borrowed?: true
   /** Its place in every FeatureVector. */
   index: number
 }
@@ -75,7 +77,7 @@ export const FIRST_COUNTER = STATIC.length
 
 /** The catalogue for a set of counters: the static features and one per counter and window. */
 export function createCatalogue(counters: readonly CounterSpec[]): Catalogue {
-  const velocity = counters.map((c) => feature(c.feature, 'number', c.unit, c.meaning))
+  const velocity = counters.map((c) => ({ ...feature(c.feature, 'number', c.unit, c.meaning), ...(c.verb === 'booking.suspected' ? { borrowed: true as const } : {}) }))
   return new Map([...STATIC, ...velocity].map((f, index) => [f.name, { ...f, index }]))
 }
 

@@ -9,8 +9,11 @@ export type EntityKind = (typeof ENTITIES)[number]
 export const DIMENSIONS = [...ENTITIES, 'department', 'hospital', 'name', 'giver'] as const
 export type Dimension = (typeof DIMENSIONS)[number]
 
-/** Event types, and what custody derives: a slot passed from one order to another; a slot that had come back was taken. */
-export const VERBS = [...EVENT_TYPES, 'slot.handed_over', 'slot.won_back'] as const
+/**
+ * Event types, and what is derived of them: a slot passed from one order to another; a slot that had come back was taken; a
+ * request was suspected for what it was by itself.
+ */
+export const VERBS = [...EVENT_TYPES, 'slot.handed_over', 'slot.won_back', 'booking.suspected'] as const
 export type Verb = (typeof VERBS)[number]
 
 export const FLAGS = ['by_patient', 'linked', 'scarce', 'at_release', 'before_release'] as const

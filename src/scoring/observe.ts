@@ -10,7 +10,7 @@ import { dimensionIndex, kindIndex, verbIndex, type VelocityPlan } from './plan.
 import { computeWindows } from './windows.js'
 
 const ORDER = kindIndex('order'), SLOT = kindIndex('slot'), QUEUE = kindIndex('queue')
-const RELEASED = verbIndex('schedule.released'), BOUND = verbIndex('patient.bound')
+const RELEASED = verbIndex('schedule.released'), BOUND = verbIndex('patient.bound'), SUSPECTED = verbIndex('booking.suspected')
 const PAIR = dimensionIndex('pair'), CHANNEL = dimensionIndex('channel'), ACCOUNT = dimensionIndex('account'), PATIENT = dimensionIndex('patient')
 
 /** What velocity says of one request, itself counted. */
@@ -27,6 +27,12 @@ export interface Observed {
 
 /** What is known when velocity cannot be asked: nothing. */
 export const unobserved = (plan: VelocityPlan): Observed => ({ features: emptyVector(plan.features), saturated: [], order: undefined, custody: undefined, boundAt: undefined })
+
+/** Writes on everything a request names that it was suspected. Idempotent; nobody reads it now. */
+export function* suspect(plan: VelocityPlan, event: BookingEvent): Exchange<void> {
+  const writes = entityWrites(plan, { ...factsOf(event), verb: SUSPECTED }, false)
+  if (writes.length > 0) yield writes
+}
 
 /** Counts an event of any type; for a request, also reads what it and its history amount to. Idempotent. */
 export function* observe(plan: VelocityPlan, event: BookingEvent): Exchange<Observed | undefined> {

@@ -4,7 +4,7 @@ import type { FeatureValue, Message } from '../domain/decision.js'
 import { toVector, type Catalogue } from './catalogue.js'
 import type { FileProblem } from './counters.js'
 import { createCompiler, unknownFeature, type Compile } from './expression.js'
-import { isTrue, type Tree } from './logic.js'
+import { isTrue, refsOf, type Tree } from './logic.js'
 import type { Rule, RuleSet } from './rules.js'
 import { canonicalText, pathOf, readYaml, shapeErrors, shortHash, type YamlFile } from './yaml-file.js'
 
@@ -102,7 +102,9 @@ function checkRule(
   const { id, code, mode, weight, outcome, basis, when } = raw
   const gives = weight === undefined ? {} : { weight }
   const asks = outcome === undefined ? {} : { outcome, basis: basis ?? 'risk' }
-  const rule: Rule = { id, family, code, mode, when, tree, ...gives, ...asks }
+  const lookedAt = new Set(refsOf(tree))
+  const borrows = [...catalogue.values()].some(({ borrowed, index }) => borrowed === true && lookedAt.has(index)) ? { borrowed: true as const } : {}
+  const rule: Rule = { id, family, code, mode, when, tree, ...gives, ...asks, ...borrows }
   return { placed: { rule, message: raw.message, fault: (field, message) => at([field], message) }, problems }
 }
 

@@ -13,6 +13,8 @@ export interface Rule {
   /** The condition as written, for people. */
   when: string
   tree: Tree
+  /** It looks at what others were suspected of. */
+  borrowed?: true
 }
 
 export interface RuleSet {
@@ -29,26 +31,34 @@ export interface RuleSet {
 }
 
 /** `errors`: ids of rules that could not be evaluated (a fault; a missing feature is no fault, such a rule does not hit). */
-export interface Evaluation { hits: RuleHit[]; shadowHits: RuleHit[]; errors: string[]; ruleScore: number }
+export interface Evaluation {
+  hits: RuleHit[]
+  shadowHits: RuleHit[]
+  errors: string[]
+  /** 0-100; and what of it the booking has by itself, without rules that look at what others were suspected of. */
+  ruleScore: number
+  ownScore: number
+}
 
 /** Most points all families together may give. */
 const MAX_SCORE = 100
 
 /** Runs every rule over the features of one booking. Rules in shadow are reported apart and give no points. */
 export function evaluate(ruleSet: RuleSet, features: FeatureVector): Evaluation {
-  const [hits, shadowHits, errors]: [RuleHit[], RuleHit[], string[]] = [[], [], []]
+  const [hits, own, shadowHits, errors]: [RuleHit[], RuleHit[], RuleHit[], string[]] = [[], [], [], []]
   for (const rule of ruleSet.active) {
     try {
       if (!isTrue(rule.tree, features)) continue
       const hit = toHit(rule, features)
-      if (hit.mode === 'live') hits.push(hit)
-      else shadowHits.push(hit)
+      if (hit.mode === 'shadow') { shadowHits.push(hit); continue }
+      hits.push(hit)
+      if (rule.borrowed !== true) own.push(hit)
     } catch {
       // One broken rule must not stop the others; the caller counts and shows it.
       errors.push(rule.id)
     }
   }
-  return { hits, shadowHits, errors, ruleScore: hits.length === 0 ? 0 : scoreOf(hits, ruleSet.caps) }
+  return { hits, shadowHits, errors, ruleScore: scoreOf(hits, ruleSet.caps), ownScore: scoreOf(own, ruleSet.caps) }
 }
 
 function toHit(rule: Rule, features: FeatureVector): RuleHit {
@@ -62,6 +72,7 @@ function toHit(rule: Rule, features: FeatureVector): RuleHit {
 
 /** Points, 0-100. A family's rules see the same thing from several sides, so together they count no more than its cap. */
 function scoreOf(hits: readonly RuleHit[], caps: ReadonlyMap<string, number>): number {
+  if (hits.length === 0) return 0
   const families = new Map<string, number>()
   for (const { family, weight = 0 } of hits) families.set(family, (families.get(family) ?? 0) + weight)
   let score = 0

@@ -6,7 +6,7 @@ import type { Policy } from '../domain/policy.js'
 import { decide, type Verdict } from './decide.js'
 import type { Catalogue } from './catalogue.js'
 import { assembleFeatures } from './features.js'
-import { observe, queueKeyOf, takeTurn, unobserved, type Observed } from './observe.js'
+import { observe, queueKeyOf, suspect, takeTurn, unobserved, type Observed } from './observe.js'
 import type { VelocityPlan } from './plan.js'
 import type { PolicyBook } from './policy.js'
 import { evaluate, type Evaluation, type RuleSet } from './rules.js'
@@ -21,7 +21,12 @@ export interface Rulebook {
   policies: PolicyBook
 }
 
-export interface Scored { decision: Decision; review: Review }
+export interface Scored {
+  decision: Decision
+  review: Review
+  /** It would have been slowed down or held for what it is by itself; what it shares with others has been marked. */
+  suspected: boolean
+}
 
 /** A check passed within this time vouches for the next requests of the account and of the patient it names (a kiosk has no account). */
 const VERIFIED_FOR_S = 30 * 60
@@ -40,6 +45,7 @@ export function* scoreRequest(rulebook: Rulebook, event: BookingRequest, circums
   const observed = yield* observe(rulebook.plan, event)
   if (!observed) throw new Error('only booking.requested is scored')
   const judged = judge(rulebook, event, observed, circumstances)
+  if (judged.suspected) yield* suspect(rulebook.plan, event)
   const turnAt = observed.order?.turnAt
   const retryAfterMs = judged.enforced.outcome === 'throttle' ? yield* waitFor(event, judged.policy, turnAt) : 0
   return scoredOf(rulebook, event, circumstances, judged, retryAfterMs)
@@ -52,7 +58,7 @@ export function scoreBlind(rulebook: Rulebook, event: BookingRequest, circumstan
   return scoredOf(rulebook, event, { ...circumstances, degraded }, judged, judged.policy.throttle.waitMs)
 }
 
-interface Judged { policy: Policy; policyVersion: string; enforced: Verdict; wouldBe: Verdict; enforcement: Policy['enforcement']; evaluation: Evaluation; features: FeatureVector; saturated: string[] }
+interface Judged { policy: Policy; policyVersion: string; enforced: Verdict; wouldBe: Verdict; enforcement: Policy['enforcement']; evaluation: Evaluation; suspected: boolean; features: FeatureVector; saturated: string[] }
 
 const MODEL_SCORE = null // no model yet: rules decide alone, and nothing pretends
 
@@ -69,7 +75,9 @@ function judge(rulebook: Rulebook, event: BookingRequest, observed: Observed, { 
   })
   const enforcement = observeOnly === true ? 'observe' : policy.enforcement
   const enforced = enforcement === 'observe' ? ALLOWED : inTime(verdict, event)
-  return { policy, policyVersion, enforced, wouldBe, enforcement, evaluation, features, saturated }
+  // Without counters too little is known to say anything of others.
+  const suspected = !degraded.includes('velocity') && evaluation.ownScore >= policy.thresholds.throttle
+  return { policy, policyVersion, enforced, wouldBe, enforcement, evaluation, suspected, features, saturated }
 }
 
 function scoredOf(rulebook: Rulebook, event: BookingRequest, { decidedAt, degraded }: Circumstances, judged: Judged, retryAfterMs: number): Scored {
@@ -84,12 +92,13 @@ function scoredOf(rulebook: Rulebook, event: BookingRequest, { decidedAt, degrad
     would_be: wouldBe, enforcement, rule_score: evaluation.ruleScore, rule_hits: evaluation.hits,
     shadow_hits: evaluation.shadowHits, rule_errors: evaluation.errors, saturated,
   }, features, rulebook.names)
-  return { decision, review }
+  return { decision, review, suspected: judged.suspected }
 }
 
-/** Any other type: counted, not scored. */
-export function* countEvent(rulebook: Rulebook, event: BookingEvent): Exchange<void> {
+/** Counted, not scored: any other type, and on recovery a request that was `suspected`, or not, when it was decided. */
+export function* countEvent(rulebook: Rulebook, event: BookingEvent, suspected = false): Exchange<void> {
   yield* observe(rulebook.plan, event)
+  if (suspected) yield* suspect(rulebook.plan, event)
 }
 
 const ALLOWED: Verdict = { outcome: 'allow', basis: 'risk', reasons: [] }

@@ -1,5 +1,5 @@
 import type { Decision, Review } from '../../domain/decision.js'
-import { isBookingRequest, type BookingEvent, type BookingRequest } from '../../domain/event.js'
+import { isBookingRequest, type BookingRequest } from '../../domain/event.js'
 import type { HoldResolved } from '../../domain/hold.js'
 import { writeRecord, type Recorded } from '../../domain/record.js'
 import { END, NULL, TAB, jsonField, textRow, type Row } from './tab-separated.js'
@@ -67,15 +67,15 @@ export const RESOLUTIONS: Shape<HoldResolved> = {
   },
 }
 
-/** The columns `recordedOf` reads back. Epoch milliseconds come out as whole numbers. */
-export const EVENT_COLUMNS = 'seq, event_id, toUnixTimestamp64Milli(accepted_at), body_hash, event'
-export type StoredEvent = readonly [seq: number | string, eventId: string, acceptedAt: number | string, bodyHash: string, event: string]
+/** The columns `recordedOf` reads back. */
+export const EVENT_COLUMNS = 'seq, event_id, head'
+export type StoredEvent = readonly [seq: number | string, eventId: string, head: string]
 export const DECISION_COLUMNS = 'seq, event_id, decision, review'
 export type StoredDecision = readonly [seq: number | string, eventId: string, decision: string, review: string | null]
 
 /** Rows of both tables under one key, back into what was recorded. Older servers send 64-bit numbers as strings. */
-export function recordedOf([seq, , acceptedAt, bodyHash, event]: StoredEvent, decided: StoredDecision | undefined): Recorded {
-  const recorded: Recorded = { seq: Number(seq), acceptedAt: Number(acceptedAt), bodyHash, event: JSON.parse(event) as BookingEvent }
+export function recordedOf([, , head]: StoredEvent, decided: StoredDecision | undefined): Recorded {
+  const recorded = JSON.parse(head) as Recorded
   if (decided === undefined) return recorded
   const [, , decision, review] = decided
   return { ...recorded, decision, ...(review !== null && { review: JSON.parse(review) as Review }) }

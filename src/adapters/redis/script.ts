@@ -7,6 +7,8 @@ import { createHash } from 'node:crypto'
  * for one that is not there, 0 for one that another process has locked), then kind and hash of each entity whose value has
  * grown by 4 kB and a quarter of its base without being read: somebody has to fold it.
  *
+ * A small value is written anew with what is appended: APPEND keeps as much room again as the value is long.
+ *
  * The names are made here: to declare each of them would double what a trip costs. KEYS has one of them, by which a Cluster
  * knows the node; all others of the same script are in its hash slot.
  */
@@ -17,6 +19,15 @@ local at, last = 1, #steps
 local function baseOf(name)
   local b = {byte(call('GETRANGE', name, 0, 15), 1, 16)}
   return b[2] == 3 and 16 + 4 * (b[9] + b[13] + 256 * (b[10] + b[14]) + 65536 * (b[11] + b[15])) or 0
+end
+local function append(name, old, words, renews)
+  if not old then call('SET', name, words, 'EX', life) return #words end
+  if #old >= 1024 then
+    if renews then call('EXPIRE', name, life) end
+    return call('APPEND', name, words)
+  end
+  if renews then call('SET', name, old .. words, 'EX', life) else call('SET', name, old .. words, 'KEEPTTL') end
+  return #old + #words
 end
 while at < last do
   local a, b, c = byte(steps, at, at + 2)
@@ -34,8 +45,8 @@ while at < last do
       if holder == me then call('PEXPIRE', name .. 'l', lease) elseif holder then held[n] = true end
     end
   else
-    local size = length > 0 and call('APPEND', name, sub(steps, from, at - 1)) or -1
-    if size == length or flags >= 8 then call('EXPIRE', name, life) end
+    local size = length > 0 and append(name, call('GET', name), sub(steps, from, at - 1), flags >= 8) or -1
+    if length == 0 and flags >= 8 then call('EXPIRE', name, life) end
     if flags % 8 >= 4 then call('DEL', name .. 'l') end
     if flags >= 8 and size > 4096 and size > 4096 + 1.25 * baseOf(name) then swollen[#swollen + 1] = tag end
   end
@@ -43,7 +54,7 @@ end
 if n == 0 then return swollen end
 local values = call('MGET', unpack(names))
 for i, words in pairs(appends) do
-  if values[i] then call('APPEND', names[i], words) else call('SET', names[i], words, 'EX', life) end
+  append(names[i], values[i], words, false)
 end
 for i in pairs(held) do values[i] = 0 end
 for i, tag in ipairs(swollen) do values[n + i] = tag end

@@ -41,7 +41,7 @@ export function aRequest(seq: number, changes: { event?: Partial<BookingEvent>; 
     shadow_hits: [], rule_errors: [], saturated: ['ip_orders_1h'],
     features: { handoff_gap_s: 3.5, emulator: false, proxy: true, id_province: '11', slot_hands: 0 },
   }
-  return { seq, acceptedAt: occurredAt + 7, bodyHash: token(`b${seq}`), event, decision: JSON.stringify(decision), review }
+  return { seq, acceptedAt: occurredAt + 7, bodyHash: token(`b${seq}`), event, countedIn: 'g-1', suspected: true, decision: JSON.stringify(decision), review }
 }
 
 /** The least an event may say. */

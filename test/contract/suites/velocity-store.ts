@@ -8,7 +8,7 @@ import type { VelocityStore } from '../../../src/ports/velocity-store.js'
 import { createCatalogue } from '../../../src/scoring/catalogue.js'
 import { parseCounters, type CounterSpec } from '../../../src/scoring/counters.js'
 import { assembleFeatures } from '../../../src/scoring/features.js'
-import { observe } from '../../../src/scoring/observe.js'
+import { observe, suspect } from '../../../src/scoring/observe.js'
 import { layoutOf, planVelocity, type VelocityPlan } from '../../../src/scoring/plan.js'
 import { LONG_TIMES_MS, SHORT_TIMES_MS, START_MS, streams, tokenOf } from '../../support/event-streams.js'
 import { named } from '../../support/features.js'
@@ -82,6 +82,23 @@ export function velocityStoreSuite(name: string, create: (layout: LogLayout) => 
     { set: 'short windows', counters: SMALL, timesMs: SHORT_TIMES_MS, endMs: 61_000, runs },
     { set: 'the shipped counters', counters: SHIPPED, timesMs: LONG_TIMES_MS, endMs: 90 * 86_400_000, runs: Math.ceil(runs / 2) },
   ]
+
+  it(`${name} tells whoever comes after, and shares something, of who was suspected, however often it was said`, async () => {
+    const plan = planVelocity(SHIPPED), store = await create(layoutOf(plan))
+    const first = probe(START_MS)
+    await store.run(observe(plan, first))
+    for (let again = 0; again < 3; again++) await store.run(suspect(plan, first))
+    const other = (event: Partial<BookingEvent>): BookingEvent => ({ ...probe(START_MS + 60_000), orderId: 'o-2', patient: { token: tokenOf('patient 2'), idType: '01' }, ...event })
+    const seen = async (event: BookingEvent): Promise<unknown[]> => {
+      const features = await feed(store, plan, SHIPPED, event)
+      return ['payer_suspects_30d', 'device_suspects_30d', 'account_suspects_30d', 'ip_prefix_suspects_7d', 'patient_suspected_30d'].map((one) => features?.[one])
+    }
+    expect(await seen(other({ eventId: 'shares all' }))).toEqual([1, 1, 1, 1, 0])
+    expect(await seen(other({ eventId: 'shares a payer', device: { token: tokenOf('device 2') }, account: { token: tokenOf('account 2') }, network: {} }))).toEqual([1, 0, 0, undefined, 0])
+    expect(await seen({ ...other({ eventId: 'before' }), occurredAt: START_MS - 1 })).toEqual([0, 0, 0, 0, 0])
+    expect(await seen({ ...other({ eventId: 'a month later' }), occurredAt: START_MS + 31 * 86_400_000 })).toEqual([0, 0, 0, 0, 0])
+    expect(await seen({ ...first, eventId: 'the same patient again', occurredAt: START_MS + 1 })).toEqual([1, 1, 1, 1, 1])
+  })
 
   describe.each(sets)(`${name} with $set`, ({ counters, timesMs, endMs, runs: numRuns }) => {
     const plan = planVelocity(counters)

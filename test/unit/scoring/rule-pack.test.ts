@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createCatalogue } from '../../../src/scoring/catalogue.js'
+import { parseCounters } from '../../../src/scoring/counters.js'
 import { checkPacks } from '../../../src/scoring/rule-pack.js'
 
 const catalogue = createCatalogue([])
@@ -27,6 +28,14 @@ describe('a rule pack', () => {
     expect(packs?.rules).toMatchObject([{ id: 'quick-captcha', family: 'speed', code: 'FAST_SUBMIT', mode: 'live', weight: 20, when: 'captcha_ms < 600' }])
     expect(packs?.caps.get('speed')).toBe(40)
     expect(packs?.messages.get('FAST_SUBMIT')).toEqual({ zh: '请验证身份', en: 'Please verify your identity' })
+  })
+
+  it('knows which rules look at what others were suspected of', () => {
+    const { counters } = parseCounters('c.yaml', 'payer:\n  suspects: { of: booking.suspected, measure: distinct patient, windows: [30d] }\n')
+    const borrowing = second.replace('when: captcha_ms < 600', 'when: captcha_ms < 600 || payer_suspects_30d > 2')
+    const { packs, problems } = checkPacks([{ file: 'a.yaml', text: pack }, { file: 'b.yaml', text: borrowing }], createCatalogue(counters), 'payer: {}')
+    expect(problems).toEqual([])
+    expect(packs?.rules.map((r) => [r.id, r.borrowed])).toEqual([['quick-captcha', undefined], ['other-captcha', true]])
   })
 
   it('keeps a rule that is off but does not run it', () => {

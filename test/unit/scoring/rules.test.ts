@@ -147,6 +147,11 @@ describe('evaluating a rule set', () => {
   const setOf = (caps: Record<string, number>, ...rules: Rule[]): RuleSet =>
     ({ version: 'v', rules, active: rules.filter((r) => r.mode !== 'off'), caps: new Map(Object.entries(caps)), messages: new Map() })
 
+  it('tells what a booking has by itself from what it has of others', () => {
+    const rules = setOf({ a: 60, links: 40 }, rule('own', 'a', 'age > 1', { weight: 30 }), rule('of-others', 'links', 'age > 2', { weight: 40, borrowed: true }))
+    expect([1, 2, 3].map((age) => { const { ruleScore, ownScore } = evaluated(rules, { age }); return [ruleScore, ownScore] })).toEqual([[0, 0], [30, 30], [70, 30]])
+  })
+
   it('adds weights up to each family\'s cap, and all families up to 100', () => {
     const rules = setOf({ a: 30, b: 90 }, rule('a1', 'a', 'age > 1', { weight: 20 }), rule('a2', 'a', 'age > 2', { weight: 20 }), rule('b1', 'b', 'age > 3', { weight: 15 }), rule('b2', 'b', 'age > 4', { weight: 70 }))
     expect([1, 2, 3, 4, 5].map((age) => evaluated(rules, { age }).ruleScore)).toEqual([0, 20, 30, 45, 100])
@@ -164,7 +169,7 @@ describe('evaluating a rule set', () => {
   it('carries on when one rule is broken, and names it', () => {
     const rules = setOf({ a: 90 }, rule('broken', 'a', '10 % int(age) == 1', { weight: 10 }), rule('whole', 'a', 'age < 1', { weight: 10 }))
     expect(evaluated(rules, { age: 0 })).toMatchObject({ errors: ['broken'], ruleScore: 10, hits: [{ rule: 'whole' }] })
-    expect(evaluated(rules, {})).toEqual({ hits: [], shadowHits: [], errors: [], ruleScore: 0 })
+    expect(evaluated(rules, {})).toEqual({ hits: [], shadowHits: [], errors: [], ruleScore: 0, ownScore: 0 })
   })
 
   it('gives a hit its weight or its outcome with what it rests on', () => {

@@ -46,7 +46,7 @@ describe('the shipped rules and policies', () => {
 
   it('name only families whose cap lets them do what their file says', () => {
     const lone = [...packs?.caps ?? []].filter(([, cap]) => cap >= 50).map(([family]) => family).sort()
-    expect(lone).toEqual(['breadth', 'handoff', 'insider'])
+    expect(lone).toEqual(['breadth', 'handoff', 'insider', 'links'])
     // What a helper of many shares, each on its own and in pairs below a check, all three below an interception.
     const [binding = 0, payer = 0, device = 0] = ['binding', 'payer', 'device'].map((family) => packs?.caps.get(family))
     expect(Math.max(binding + payer, payer + device, device + binding)).toBeLessThan(30)
