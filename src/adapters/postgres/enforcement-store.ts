@@ -39,6 +39,14 @@ const CANCEL = `
   UPDATE holds h SET status = 'cancelled', resolved_at = first.at, resolved_by = '${BY_PLATFORM}', reason = first.reason
   FROM first JOIN locked USING (hold_id) WHERE h.hold_id = first.hold_id AND h.status = 'active' RETURNING h.*`
 
+const REMEMBER_ENDS = `
+  INSERT INTO hold_ends (name, at, order_id, hospital_id, schedule_id, reason)
+  SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[]) ON CONFLICT DO NOTHING`
+
+const ENDS = `
+  SELECT DISTINCT e.order_id, e.hospital_id, e.schedule_id, e.reason, e.at
+  FROM hold_ends e JOIN unnest($1::text[], $2::bigint[]) AS h(name, placed_at) ON e.name = h.name AND e.at > h.placed_at ORDER BY e.at`
+
 const EXPIRE = `
   WITH due AS (SELECT hold_id FROM holds WHERE status = 'active' AND expires_at <= $1 ORDER BY expires_at, hold_id LIMIT $2 FOR UPDATE SKIP LOCKED)
   UPDATE holds h SET status = 'expired', resolved_at = $1, resolved_by = '${BY_CLOCK}', reason = 'expired'
@@ -122,9 +130,29 @@ async function cancel(client: PoolClient, cancellations: readonly Cancellation[]
   return rows
 }
 
+const nameOf = (c: Cancellation | Hold): string[] => [
+  ...('orderId' in c ? [JSON.stringify([c.orderId])] : []), ...('scheduleId' in c ? [JSON.stringify([c.hospitalId, c.scheduleId])] : []),
+]
+
+async function rememberEnds(client: PoolClient, cancellations: readonly Cancellation[]): Promise<void> {
+  const column = (pick: (c: Cancellation) => string | number | null): (string | number | null)[] => cancellations.map(pick)
+  await client.query({ name: 'hold-ends-insert', text: REMEMBER_ENDS, values: [
+    cancellations.flatMap(nameOf), column((c) => c.at), column((c) => ('orderId' in c ? c.orderId : null)),
+    column((c) => ('orderId' in c ? null : c.hospitalId)), column((c) => ('orderId' in c ? null : c.scheduleId)), column((c) => c.reason),
+  ] })
+}
+
+/** What ended before one of these holds was recorded, and after it was placed. (At the same millisecond the order was asked for again.) */
+async function endsOf(client: PoolClient, holds: readonly Hold[]): Promise<Cancellation[]> {
+  interface EndRow { order_id: string | null; hospital_id: string | null; schedule_id: string | null; reason: string; at: string }
+  const { rows } = await client.query<EndRow>({ name: 'hold-ends', text: ENDS, values: [holds.flatMap(nameOf), holds.flatMap((hold) => nameOf(hold).map(() => hold.placedAt))] })
+  return rows.map((r): Cancellation => r.order_id !== null ? { orderId: r.order_id, reason: r.reason, at: Number(r.at) }
+    : { hospitalId: r.hospital_id ?? '', scheduleId: r.schedule_id ?? '', reason: r.reason, at: Number(r.at) })
+}
+
 /** What PostgreSQL adds to the port. */
 export interface PostgresEnforcementStore extends EnforcementStore {
-  /** `apply` as part of the caller's transaction. */
+  /** `apply` as part of the caller's transaction. Several processes may come in another order than they decided: what ended before a hold is recorded ends it too, if it was placed before. */
   applyWithin(client: PoolClient, effects: Parameters<EnforcementStore['apply']>[0]): Promise<void>
   /**
    * Forgets at most `limit` holds that ended before `before` (epoch milliseconds) and reached every sink; returns how many.
@@ -150,7 +178,9 @@ export function createEnforcementStore(pool: Pool, sinks: readonly OutboxSink[] 
 
   const applyWithin: PostgresEnforcementStore['applyWithin'] = async (client, { holds, cancellations }) => {
     if (holds.length > 0) await insert(client, holds)
-    if (cancellations.length > 0) await announce(client, await cancel(client, cancellations))
+    if (cancellations.length > 0) await rememberEnds(client, cancellations)
+    const all = holds.length > 0 ? [...await endsOf(client, holds), ...cancellations] : cancellations
+    if (all.length > 0) await announce(client, await cancel(client, all))
   }
 
   return {
@@ -211,6 +241,7 @@ export function createEnforcementStore(pool: Pool, sinks: readonly OutboxSink[] 
     },
 
     async purge(before, limit = 1_000) {
+      await pool.query('DELETE FROM hold_ends WHERE at < $1', [before])
       return (await pool.query(PURGE, [before, limit])).rowCount ?? 0
     },
 

@@ -17,6 +17,8 @@ export const said = (found: Found | undefined): Partial<Recorded> | 'forgotten' 
 
 export const placing = (...holds: Hold[]): Effects => ({ holds, cancellations: [] })
 export const cancelling = (orderId: string, at = aHold('x').placedAt + 1): Effects => ({ holds: [], cancellations: [{ orderId, reason: 'booking.cancelled', at }] })
+/** Placed after what `cancelling` says. */
+const LATER = { placedAt: aHold('x').placedAt + 2 }
 
 /** Records a burst; each answer in its place. */
 export const recordAll = (recorder: Recorder, entries: readonly Entry[], effects?: Effects): Promise<(Found | undefined)[]> =>
@@ -65,8 +67,8 @@ export function recorderSuite(fixture: () => Promise<RecorderFixture>): void {
     it('ends a hold with the cancellation that follows it, and not with the one before it, within one burst', async () => {
       const { recorder, holds } = await fixture()
       await Promise.all([
-        recorder.record(anEntry(1), cancelling('o-a')), recorder.record(anEntry(2), placing(aHold('a'), aHold('b'))),
-        recorder.record(anEntry(3), cancelling('o-b')), recorder.record(anEntry(4), placing(aHold('b2', { orderId: 'o-b' }))),
+        recorder.record(anEntry(1), cancelling('o-a')), recorder.record(anEntry(2), placing(aHold('a', LATER), aHold('b'))),
+        recorder.record(anEntry(3), cancelling('o-b')), recorder.record(anEntry(4), placing(aHold('b2', { orderId: 'o-b', ...LATER }))),
       ])
       expect(await Promise.all(['a', 'b', 'b2'].map(async (id) => (await holds.get(id))?.status))).toEqual(['active', 'cancelled', 'active'])
     })
