@@ -284,6 +284,6 @@ describe('the embedded PostgreSQL', () => {
   it('is migrated by several processes at once as by one', async () => {
     const server = await start(await newDir())
     await Promise.all(Array.from({ length: 5 }, () => migrate(server.connectionString, quiet)))
-    expect(await query(server, 'SELECT name FROM zhenhao_migrations ORDER BY id')).toEqual(['1763769600001_holds', '1763769600002_access', '1763769600003_journal', '1763769600004_counters'])
+    expect(await query(server, 'SELECT name FROM zhenhao_migrations ORDER BY id')).toEqual(['1763769600001_holds', '1763769600002_access', '1763769600003_journal', '1763769600004_counters', '1763769600005_hold_ends'])
   })
 })
